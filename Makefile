@@ -21,6 +21,7 @@ check-parts:
 	$(PART) "format" cargo fmt --all --check
 	$(PART) "lints" cargo clippy --workspace --all-targets $(FEATURES) --locked -- -D warnings
 	$(PART) "lints of the default features" cargo clippy --locked -- -D warnings
+	$(PART) "lints of the client alone" cargo clippy -p antiphon --no-default-features --features client --locked -- -D warnings
 	$(PART) "dependencies" .ci/deny
 	$(PART) "packages" .ci/package
 	$(PART) "a crate outside the workspace" .ci/outside/run
@@ -70,9 +71,12 @@ bench-replicator:
 	cargo build --release --locked -p antiphon-replicator --bins --example bench_replicator
 	BENCH_EVENTS=$(BENCH_EVENTS) target/release/examples/bench_replicator
 
-# the replicator killed in a loop while both sides fail: `make soak-replicator KILL_ROUNDS=200`
+# the replicator killed in a loop while both sides fail and streams are deleted, truncated and
+# described, with a model of the destination: `make soak-replicator KILL_ROUNDS=200`; other choices:
+# KILL_SEED=7; some changes only: KILL_CHANGES=delete,tombstone,count,before,odd,empty
 soak-replicator:
-	REPLICATOR_KILL_ROUNDS=$(KILL_ROUNDS) cargo test --locked -p antiphon-replicator --test processes -- kills --nocapture
+	REPLICATOR_KILL_ROUNDS=$(KILL_ROUNDS) REPLICATOR_KILL_SEED=$(or $(KILL_SEED),0) \
+	REPLICATOR_KILL_CHANGES=$(KILL_CHANGES) cargo test --locked -p antiphon-replicator --test processes -- kills --nocapture
 
 # rounds of faults on real processes, with a checker of all answers: `make soak-chaos ROUNDS=500`;
 # on Cassandra: STORE=cassandra; the faults of one seed: SEED=7; journals that go back: REWIND=1

@@ -2,9 +2,9 @@
 //!
 //! An application needs this crate only. [`app`] is its host: with ten lines of `main` it has all
 //! that the `antiphon` binary has. [`prelude`] has the items that application code uses;
-//! [`LocalPlace`] is a whole place in one process, for tests and first steps; [`Embedded`] is a
-//! node with a journal and TCP links, as the `antiphon` binary runs it; [`Repeats`] keeps a log
-//! from filling a disk.
+//! [`testkit`] tests a behaviour without a cluster; [`LocalPlace`] is a whole place in one process,
+//! for tests and first steps; [`Embedded`] is a node with a journal and TCP links, as the
+//! `antiphon` binary runs it; [`Repeats`] keeps a log from filling a disk.
 //!
 //! ```
 //! use antiphon::prelude::*;
@@ -47,9 +47,13 @@ mod address;
 #[cfg(feature = "app")]
 pub mod app;
 mod builder;
-#[cfg(feature = "app")]
+#[cfg(feature = "client")]
 pub mod client;
 mod embedded;
+#[cfg(doctest)]
+mod guide;
+#[cfg(feature = "client")]
+pub mod header;
 mod journal;
 mod local;
 mod patience;
@@ -57,6 +61,7 @@ mod peer;
 mod relay;
 mod repeats;
 mod stores;
+pub mod testkit;
 
 pub use address::host_and_port;
 pub use antiphon_base as base;
@@ -74,18 +79,18 @@ pub use stores::*;
 /// The items that application code uses.
 pub mod prelude {
     pub use antiphon_base::time::Timestamp;
-    pub use antiphon_persistence::crdt;
+    pub use antiphon_persistence::crdt::{self, Replicated};
     pub use antiphon_persistence::entity::{
-        AsynchronousFailure, CommandContext, DueReminder, DurableEvent, Effect, Effects,
-        EntitySettings, EventContext, EventListener, EventSourced, EventType, ListenError,
+        AsynchronousFailure, CommandContext, DoneBefore, DueReminder, DurableEvent, Effect,
+        Effects, EntitySettings, EventContext, EventListener, EventSourced, EventType, ListenError,
         Reminder, SelfRef, Signal, TellError, Timer,
     };
-    pub use antiphon_persistence::event::{Metadata, Tags};
+    pub use antiphon_persistence::event::{Metadata, RequestId, Tags};
     pub use antiphon_persistence::identity::{ReplicaId, ReplicationId};
     pub use antiphon_persistence::reply::ReplyTo;
     pub use antiphon_runtime::{Error, Node, Result};
     pub use antiphon_sharding::{
         AskError, AskFailure, CommandsFrom, EntityRef, EntityRefs, ReplicatedEntityProvider,
-        ReplicatedSharding, RoutingPolicy, ShardingSettings,
+        ReplicatedSharding, RoutingPolicy, SessionToken, ShardingSettings,
     };
 }

@@ -7,6 +7,19 @@ use std::error::Error as StdError;
 use std::fmt;
 
 /// The result of this crate's fallible operations.
+///
+/// ```
+/// use antiphon_base::{Error, ErrorKind, Result};
+///
+/// fn port(text: &str) -> Result<u16> {
+///     text.parse().map_err(|error| {
+///         let why = format!("`port` {text:?}: expected a number from 0 to 65535");
+///         Error::rejected(why).with_source(error)
+///     })
+/// }
+/// assert_eq!(port("80").unwrap(), 80);
+/// assert_eq!(port("x").unwrap_err().kind(), ErrorKind::Rejected);
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The action that the caller should take.

@@ -18,7 +18,10 @@ pub static TARGETS: &[Target] = &[
     Target { name: "frames", lists: &[antiphon_runtime::fuzzing::FRAMES] },
     Target { name: "greeting", lists: &[antiphon_runtime::fuzzing::GREETING] },
     Target { name: "messages", lists: &[antiphon_sharding::fuzzing::MESSAGES] },
-    Target { name: "values", lists: &[antiphon_persistence::fuzzing::VALUES] },
+    Target {
+        name: "values",
+        lists: &[antiphon_persistence::fuzzing::VALUES, antiphon_persistence::fuzzing::SESSIONS],
+    },
     Target { name: "records", lists: &[antiphon_persistence::fuzzing::RECORDS] },
     Target { name: "shapes", lists: &[antiphon_persistence::fuzzing::SHAPES] },
     Target {

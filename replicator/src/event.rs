@@ -9,6 +9,9 @@ use uuid::Uuid;
 
 use crate::position::{Position, Token};
 
+/// The number of a tombstone: the largest one.
+const TOMBSTONE: u64 = i64::MAX.unsigned_abs();
+
 /// An event of a stream, exactly as the source holds it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
@@ -35,6 +38,23 @@ impl Event {
     /// Bytes of the event in a buffer: payload, metadata, type, and 64 for the rest.
     pub fn size(&self) -> usize {
         self.data.len() + self.metadata.len() + self.event_type.len() + 64
+    }
+
+    /// Returns whether the event holds the metadata of a stream.
+    pub fn is_stream_metadata(&self) -> bool {
+        &*self.event_type == "$metadata" && self.stream.starts_with("$$")
+    }
+
+    /// Returns whether the event ends its stream for ever. Users can write events of the same type,
+    /// but not at the number that only a tombstone has.
+    pub fn is_tombstone(&self) -> bool {
+        &*self.event_type == "$streamDeleted" && self.revision == TOMBSTONE
+    }
+
+    /// Returns whether a subscription through links may leave the event out of its stream: a link,
+    /// or a type that begins with `$`.
+    pub fn has_system_type(&self) -> bool {
+        self.event_type.starts_with('$')
     }
 }
 
@@ -69,6 +89,8 @@ pub struct Link {
 pub struct Envelope {
     /// The event itself.
     pub event: Event,
+    /// The stream of the event at the source, before any rename.
+    pub source_stream: Arc<str>,
     /// The link to the event, when the event was read through one.
     pub link: Option<Link>,
     /// Position from which the source goes on when everything up to this event is done; none when
@@ -84,7 +106,8 @@ pub struct Envelope {
 impl Envelope {
     /// An event that was read directly, for the first time, from a source that keeps no account.
     pub fn of(event: Event) -> Self {
-        Self { event, link: None, position: None, retry_count: 0, token: None }
+        let source_stream = event.stream.clone();
+        Self { event, source_stream, link: None, position: None, retry_count: 0, token: None }
     }
 
     /// The number in the subscribed stream: the link's, or the event's own.

@@ -1,4 +1,5 @@
-//! The program's HTTP client: plain HTTP/1.1, with limits of time, of connections and of bytes.
+//! The program's HTTP client: HTTP/1.1, with or without TLS, with limits of time, of connections
+//! and of bytes.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -6,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{Request, StatusCode};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -27,19 +29,59 @@ pub enum HttpFailure {
 
 /// A client. Keeps its connections.
 pub struct HttpClient {
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     timeout: Duration,
     bytes_max: usize,
 }
 
 impl HttpClient {
-    /// A client whose answers take at most `timeout` and have at most `bytes_max`.
+    /// A client without TLS, whose answers take at most `timeout` and have at most `bytes_max`.
     pub fn new(timeout: Duration, bytes_max: usize, connections_max: usize) -> Self {
+        let nobody = rustls::RootCertStore::empty();
+        let tls = rustls::ClientConfig::builder_with_provider(provider().into())
+            .with_safe_default_protocol_versions()
+            .expect("the provider has the default versions")
+            .with_root_certificates(nobody)
+            .with_no_client_auth();
+        let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        Self::of(timeout, bytes_max, connections_max, |plain| {
+            builder.enable_http1().wrap_connector(plain)
+        })
+    }
+
+    /// A client that trusts the authorities of the machine; `key` is the setting that needs it.
+    ///
+    /// # Errors
+    /// `Rejected` when the machine has no certificates of authorities.
+    pub fn with_tls(
+        key: &str,
+        timeout: Duration,
+        bytes_max: usize,
+        connections_max: usize,
+    ) -> Result<Self> {
+        let trusted = HttpsConnectorBuilder::new().with_provider_and_native_roots(provider());
+        let builder = trusted.map_err(|error| {
+            Error::rejected(format!(
+                "`{key}`: the machine has no certificates of authorities, which `https` needs: install them, or name a file in the variable `SSL_CERT_FILE`: {error}"
+            ))
+        })?;
+        Ok(Self::of(timeout, bytes_max, connections_max, |plain| {
+            builder.https_or_http().enable_http1().wrap_connector(plain)
+        }))
+    }
+
+    fn of(
+        timeout: Duration,
+        bytes_max: usize,
+        connections_max: usize,
+        wrap: impl FnOnce(HttpConnector) -> HttpsConnector<HttpConnector>,
+    ) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
+        connector.enforce_http(false);
         connector.set_connect_timeout(Some(timeout));
         let mut builder = Client::builder(TokioExecutor::new());
-        let client = builder.pool_max_idle_per_host(connections_max).build(connector);
+        let client = builder.pool_max_idle_per_host(connections_max).build(wrap(connector));
         Self { client, timeout, bytes_max }
     }
 
@@ -71,6 +113,10 @@ impl HttpClient {
     }
 }
 
+fn provider() -> rustls::crypto::CryptoProvider {
+    rustls::crypto::ring::default_provider()
+}
+
 type Answer = (StatusCode, Bytes);
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -85,6 +131,11 @@ pub async fn get(address: &str, path: &str) -> Result<(u16, String)> {
     let request = Request::get(&url).body(Full::default()).map_err(|error| {
         Error::rejected(format!("`--address`: expected `host:port`, actual `{address}`: {error}"))
     })?;
+    if crate::config::has_wrong_port(request.uri()) {
+        return Err(Error::rejected(format!(
+            "`--address`: expected `host:port` with a port from 1 to 65535, actual `{address}`"
+        )));
+    }
     let answer = HttpClient::new(TIMEOUT, ANSWER_BYTES_MAX, 1).send(request).await;
     let (status, body) = answer.map_err(|failure| {
         let why = match failure {

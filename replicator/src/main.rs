@@ -15,8 +15,7 @@ fn main() -> ExitCode {
         }
     };
     match runtime.block_on(execute(arguments)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("antiphon-replicator: {error}");
             ExitCode::FAILURE

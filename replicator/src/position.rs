@@ -1,6 +1,9 @@
 //! A position in a source, and the token of a delivery.
 
 use std::fmt;
+use std::sync::Arc;
+
+use uuid::Uuid;
 
 /// The position from which a source continues. Only positions of the same source can be compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +22,11 @@ pub enum Position {
 }
 
 impl Position {
+    /// Returns true when both are positions of the same kind.
+    pub fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
     /// Returns true when `self` is known to lie before `other`. Always false for journal offsets,
     /// because they have no order of their own.
     pub fn is_before(&self, other: &Self) -> bool {
@@ -43,6 +51,37 @@ impl fmt::Display for Position {
     }
 }
 
+/// An event of the source, by which a position is found again in a source that was replaced or
+/// restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anchor {
+    /// The stream of the event itself, not of a link to it.
+    pub stream: Arc<str>,
+    /// The event's number in this stream.
+    pub revision: u64,
+    /// The event's id.
+    pub id: Uuid,
+    /// The position of the event.
+    pub position: Position,
+}
+
+/// A position to go on from, with the last event before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bookmark {
+    /// The position.
+    pub position: Position,
+    /// The last event up to the position; none when none is known.
+    pub event: Option<Anchor>,
+    /// True for the first position after the source went back, which may lie before the saved one.
+    pub went_back: bool,
+}
+
+impl From<Position> for Bookmark {
+    fn from(position: Position) -> Self {
+        Self { position, event: None, went_back: false }
+    }
+}
+
 /// The source's id of a delivery, for settling it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Token(pub uuid::Uuid);
+pub struct Token(pub Uuid);

@@ -1,7 +1,7 @@
 //! References to entities of other types from within a handler. The types of a node are looked up
 //! late, by name, so that types can need each other.
 
-use std::any::type_name;
+use std::any::{Any, type_name};
 use std::sync::{Arc, Weak};
 
 use antiphon_base::text::foreign;
@@ -11,6 +11,7 @@ use antiphon_persistence::identity::ReplicaId;
 
 use crate::EntityRef;
 use crate::registry::Registry;
+use crate::stand_ins::StandInTypes;
 
 /// The entity types of the node that runs an entity, as an extension of its context.
 pub(crate) struct NodeTypes(Weak<Registry>);
@@ -125,9 +126,13 @@ fn find<C: Send + 'static>(
     replica: &ReplicaId,
     exactly: bool,
 ) -> Result<EntityRef<C>> {
+    if let Some(stand_ins) = context.extension::<StandInTypes>() {
+        let (reference, command_type) = stand_ins.find(context, entity_type, entity_id, replica)?;
+        return of_type(reference, entity_type, command_type);
+    }
     let Some(types) = context.extension::<NodeTypes>() else {
         return Err(Error::rejected(format!(
-            "`entity_ref` in `{}`: expected an entity that `ReplicatedSharding::init` started",
+            "`entity_ref` in `{}`: expected an entity that `ReplicatedSharding::init` started, or a test with a stand-in (`with_entity`)",
             context.replication_id()
         )));
     };
@@ -143,6 +148,15 @@ fn find<C: Send + 'static>(
     };
     let command_type = region.command_type();
     let reference = region.refer(entity_id, replica, exactly)?;
+    of_type(reference, entity_type, command_type)
+}
+
+/// The reference, when its commands are of type `C`.
+fn of_type<C: Send + 'static>(
+    reference: Box<dyn Any>,
+    entity_type: &str,
+    command_type: &str,
+) -> Result<EntityRef<C>> {
     reference.downcast().map(|reference| *reference).map_err(|_| {
         Error::rejected(format!(
             "commands of entity type `{entity_type}`: expected `{command_type}`, actual `{}`",

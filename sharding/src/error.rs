@@ -25,6 +25,7 @@ mod tests {
     use std::error::Error as _;
 
     use antiphon_base::{Error, ErrorKind};
+    use antiphon_persistence::reply::Missing;
 
     use super::*;
 
@@ -43,6 +44,8 @@ mod tests {
             ReplyError::Unanswered(why()),
             ReplyError::Expired(why()),
             ReplyError::Failed(why()),
+            ReplyError::Done(why()),
+            ReplyError::Behind(Missing::parse("A|1|2").unwrap()),
         ] {
             let converted = Error::from(error.clone());
             let is_without_effect =

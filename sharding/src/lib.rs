@@ -25,6 +25,7 @@ pub mod fuzzing {
 
     pub use crate::wire::fuzzing::MESSAGES;
 }
+mod migrated;
 mod policy;
 mod progress;
 mod provider;
@@ -39,6 +40,7 @@ mod settings;
 mod shapes;
 pub mod shard;
 mod shard_id;
+mod stand_ins;
 mod wire;
 
 #[doc(inline)]
@@ -68,6 +70,10 @@ pub use antiphon_persistence::reply::AskFailure;
 /// [`Error`]: antiphon_base::Error
 #[doc(inline)]
 pub use antiphon_persistence::reply::ReplyError as AskError;
+#[doc(inline)]
+pub use antiphon_persistence::reply::{Missing, MissingEvents};
+#[doc(inline)]
+pub use antiphon_persistence::version::SessionToken;
 pub use entity_ref::EntityRef;
 pub use entity_refs::EntityRefs;
 pub use policy::RoutingPolicy;
@@ -77,3 +83,4 @@ pub use replicated::ReplicatedSharding;
 pub use roles::Roles;
 pub use settings::{CommandsFrom, ShardingSettings};
 pub use shard_id::ShardId;
+pub use stand_ins::StandIns;

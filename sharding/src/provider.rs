@@ -72,6 +72,8 @@ pub struct ReplicatedEntityProvider<E: EventSourced> {
     pub(crate) example: Arc<str>,
     /// The values of the application that the handlers reach.
     pub(crate) extensions: Extensions,
+    /// Commands go through their codec also within a node.
+    pub(crate) encodes_commands: bool,
 }
 
 impl<E: EventSourced> Clone for ReplicatedEntityProvider<E> {
@@ -86,6 +88,7 @@ impl<E: EventSourced> Clone for ReplicatedEntityProvider<E> {
             roles: self.roles.clone(),
             example: self.example.clone(),
             extensions: self.extensions.clone(),
+            encodes_commands: self.encodes_commands,
         }
     }
 }
@@ -186,6 +189,7 @@ impl<E: EventSourced> ReplicatedEntityProvider<E> {
             roles: Roles::default(),
             example: EXAMPLE.into(),
             extensions: Extensions::default(),
+            encodes_commands: cfg!(debug_assertions),
         }
     }
 
@@ -323,6 +327,56 @@ impl<E: EventSourced> ReplicatedEntityProvider<E> {
     /// The role that [`Self::with_replica_role`] has set for a replica.
     pub fn replica_role(&self, replica: &ReplicaId) -> Option<&str> {
         self.roles.of(replica)
+    }
+
+    /// True: commands and their answers go through their codec also within a node, so that a value
+    /// that could not go to another node is refused at once. The default is true in builds with
+    /// debug assertions, and false otherwise.
+    ///
+    /// ```
+    /// # use antiphon_persistence::entity::EventSourced;
+    /// use antiphon_sharding::ReplicatedEntityProvider;
+    ///
+    /// fn for_tests<E: EventSourced>(
+    ///     provider: ReplicatedEntityProvider<E>,
+    /// ) -> ReplicatedEntityProvider<E> {
+    ///     provider.with_encoded_commands(true)
+    /// }
+    /// ```
+    #[must_use]
+    pub fn with_encoded_commands(mut self, on: bool) -> Self {
+        self.encodes_commands = on;
+        self
+    }
+
+    /// Makes the behaviour of an entity, as a node does when the entity starts.
+    ///
+    /// ```
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+    /// # struct Counter;
+    /// # impl EventSourced for Counter {
+    /// #     type Command = i64;
+    /// #     type Event = i64;
+    /// #     type State = i64;
+    /// #     fn on_command(&self, _: &CommandContext, _: &i64, delta: i64) -> Effect<Self> {
+    /// #         Effect::persist(delta)
+    /// #     }
+    /// #     fn on_event(&self, _: &EventContext, sum: &mut i64, delta: &i64) { *sum += delta; }
+    /// # }
+    /// use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+    /// use antiphon_sharding::ReplicatedEntityProvider;
+    ///
+    /// let counter = |_: &ReplicationId| Counter;
+    /// let provider = ReplicatedEntityProvider::at_each_place("counter", counter);
+    /// let id = ReplicationId::new("counter", "c-1", ReplicaId::new("DC-A")?)?;
+    /// let _behaviour: Counter = provider.behaviour(&id)?;
+    /// # Ok::<(), antiphon_base::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The error of a factory that refuses the id.
+    pub fn behaviour(&self, id: &ReplicationId) -> Result<E> {
+        (self.factory)(id)
     }
 
     /// Sets the nodes whose commands the entities of this type take.

@@ -17,10 +17,10 @@ use crate::coordinator::{CoordinatorHandle, CoordinatorParts, CoordinatorSetting
 use crate::entity_ref::CommandPort;
 use crate::entity_refs::NodeTypes;
 use crate::provider::{ReplicatedEntityProvider, ReplicationMode};
-use crate::region::{Envelope, Host, Layout, Region, RegionParts};
+use crate::region::{Host, Layout, Region, RegionParts};
 use crate::registry::{References, Registry};
 use crate::round_trip::as_between_nodes;
-use crate::{EntityRef, Roles, RoutingPolicy, ShardId, shapes};
+use crate::{EntityRef, Roles, RoutingPolicy, ShardId, migrated, shapes};
 
 /// The entities of one type, as seen from one node. Cheap to clone.
 ///
@@ -76,16 +76,17 @@ where
         &self,
         now: Instant,
         index: usize,
-        entity: Arc<str>,
+        entity: &Arc<str>,
         command: E::Command,
         claim: Claim,
     ) {
-        if let Some(command) = as_between_nodes(command, &claim) {
-            let node = &self.parts().node;
-            // the thread may have no runtime, or one of the application's that ends early: the
-            // tasks that start here are the node's
-            let _entered = node.runtime().enter();
-            self.routing().send_to(now, index, Envelope { entity, command, hops: 0, claim });
+        let command = if self.parts().encodes_commands {
+            as_between_nodes(command, &claim)
+        } else {
+            Some(command)
+        };
+        if let Some(command) = command {
+            self.routing().send_to(now, (index, entity), command, claim);
         }
     }
 
@@ -133,8 +134,9 @@ where
     /// # Errors
     /// `Rejected` when a setting is wrong, the node has the type already, the node does not know
     /// the place of a replica, a role is empty or of no replica, or a place has stored events or
-    /// snapshots under the same version with another shape (see [`antiphon_persistence::shape`]).
-    /// Errors of the place's store when its shapes cannot be read.
+    /// snapshots under the same version with another shape (see [`antiphon_persistence::shape`]),
+    /// or has a replica of a migrated type that the provider lacks (`docs/guide`). Errors of the
+    /// place's store when its shapes cannot be read.
     pub async fn init(node: &Node, provider: ReplicatedEntityProvider<E>) -> Result<Self> {
         provider.settings.validate()?;
         // fails early when the type's name is not allowed
@@ -152,6 +154,9 @@ where
             replicas.iter().filter(|replica| *places[*replica] == *node.place()).cloned().collect();
         let roles = roles(&provider)?;
         let is_host = !hosted.is_empty() && !node.settings().proxy_only;
+        if is_host {
+            migrated::check(node, &provider).await?;
+        }
         let shapes = match hosted.first().filter(|_| is_host) {
             Some(replica) => shapes::compare(node, &provider, replica).await?,
             None => None,
@@ -159,7 +164,8 @@ where
         let count = u16::try_from(shard_count).expect("checked above");
         let entity_type = provider.entity_type.clone();
         let layout = Layout::new(entity_type, replicas.into(), places, count).with_roles(roles);
-        let parts = RegionParts::new(node.clone(), layout, provider.settings.clone());
+        let (settings, encodes) = (provider.settings.clone(), provider.encodes_commands);
+        let parts = RegionParts::new(node.clone(), layout, settings, encodes);
         // nothing waits from here on: a cancelled call has started nothing
         let coordinator =
             if hosted.is_empty() { None } else { Some(coordinator(node, &provider, &hosted)?) };

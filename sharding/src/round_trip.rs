@@ -1,5 +1,6 @@
-//! Sends commands and answers through the codec even within a node, in debug builds. A value that
-//! could not be sent to another node is noticed where it is written, and not when shards move.
+//! Sends commands and answers through the codec even within a node, in debug builds and where the
+//! provider says so. A value that could not be sent to another node is noticed where it is written,
+//! and not when shards move.
 
 use std::sync::Arc;
 
@@ -11,16 +12,11 @@ use serde::de::DeserializeOwned;
 use crate::wire::Completions;
 
 /// The command as another node would read it; its answers are encoded and read in the same way.
-/// `None` when the command cannot be sent: its asker then has the reason. Without debug assertions,
-/// the command itself.
+/// `None` when the command cannot be sent: its asker then has the reason.
 pub(crate) fn as_between_nodes<C: Serialize + DeserializeOwned>(
     command: C,
     claim: &Claim,
 ) -> Option<C> {
-    if cfg!(debug_assertions) { through_the_codec(command, claim) } else { Some(command) }
-}
-
-fn through_the_codec<C: Serialize + DeserializeOwned>(command: C, claim: &Claim) -> Option<C> {
     let completions = Arc::new(Completions::default());
     let type_name = std::any::type_name::<C>();
     let read = match encode_claimed_command(&command, claim, completions.clone()) {
@@ -62,7 +58,7 @@ mod tests {
     #[tokio::test]
     async fn a_command_that_could_not_come_to_another_node_is_rejected_with_its_type() {
         let (reply_to, reply) = reply_channel::<u8>();
-        assert!(through_the_codec(Put { note: None, reply_to }, &Claim::open()).is_none());
+        assert!(as_between_nodes(Put { note: None, reply_to }, &Claim::open()).is_none());
         let Err(ReplyError::Rejected(why)) = reply.wait().await else { panic!("no reason") };
         assert!(why.contains("Put<u8>") && why.contains("`note` is left out"), "{why}");
     }
@@ -93,7 +89,7 @@ mod tests {
     async fn a_command_that_cannot_be_read_after_its_reply_to_was_is_rejected_all_the_same() {
         let (reply_to, reply) = reply_channel();
         let claim = Claim::open();
-        assert!(through_the_codec(Late { reply_to, note: Undecodable }, &claim).is_none());
+        assert!(as_between_nodes(Late { reply_to, note: Undecodable }, &claim).is_none());
         let Err(ReplyError::Rejected(why)) = reply.wait().await else { panic!("no reason") };
         assert!(why.contains("Late") && why.contains("the test wants it"), "{why}");
     }
@@ -112,7 +108,7 @@ mod tests {
     #[tokio::test]
     async fn a_reply_to_that_is_let_go_of_while_its_command_is_read_answers_no_reply() {
         let (reply_to, reply) = reply_channel();
-        let _command = through_the_codec(Careless(reply_to), &Claim::open()).unwrap();
+        let _command = as_between_nodes(Careless(reply_to), &Claim::open()).unwrap();
         assert_eq!(reply.wait().await, Err(ReplyError::NoReply));
     }
 
@@ -120,14 +116,14 @@ mod tests {
     async fn a_command_and_its_answer_come_through() {
         let (reply_to, reply) = reply_channel::<u8>();
         let claim = Claim::open();
-        through_the_codec(Put { note: Some(1), reply_to }, &claim).unwrap().reply_to.reply(7);
+        as_between_nodes(Put { note: Some(1), reply_to }, &claim).unwrap().reply_to.reply(7);
         assert_eq!(reply.wait().await, Ok(7));
     }
 
     #[tokio::test]
     async fn an_answer_that_could_not_come_back_is_an_error() {
         let (reply_to, reply) = reply_channel::<serde_json::Value>();
-        let command = through_the_codec(Put { note: Some(1), reply_to }, &Claim::open()).unwrap();
+        let command = as_between_nodes(Put { note: Some(1), reply_to }, &Claim::open()).unwrap();
         command.reply_to.reply(serde_json::json!({ "a": 1 }));
         assert!(matches!(reply.wait().await, Err(ReplyError::Unanswered(_))));
     }

@@ -8,6 +8,15 @@ use antiphon_persistence::entity::EntitySettings;
 use serde::{Deserialize, Serialize};
 
 /// The nodes that may send commands to the entities of a type.
+///
+/// ```
+/// use antiphon_sharding::{CommandsFrom, ShardingSettings};
+///
+/// let settings =
+///     ShardingSettings { commands_from: CommandsFrom::Place, ..ShardingSettings::default() };
+/// settings.validate()?;
+/// # Ok::<(), antiphon_base::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CommandsFrom {
@@ -102,7 +111,8 @@ pub struct ShardingSettings {
     /// Most shards that move for balance at the same time.
     pub rebalance_moves_max: usize,
     /// Replicas that were removed, and whose entities nobody needs any more. Another replica that
-    /// has homes in the journal of the place, and that the type lacks, makes the node unready.
+    /// has homes in the journal of the place, and that the type lacks, makes the node unready. Rows
+    /// of their reminders are removed when they are due.
     pub removed_replicas: Vec<String>,
     /// True: events are sent to the other replicas at once. False: the other replicas read them
     /// from this replica's journal.

@@ -3,10 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::sync::Arc;
+mod support;
+
 use std::time::Duration;
 
-use antiphon_base::time::SystemClock;
 use antiphon_persistence::entity::{
     CommandContext, Effect, EventContext, EventSourced, ListenError,
 };
@@ -14,7 +14,7 @@ use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::memory::MemoryStores;
 use antiphon_persistence::reply::ReplyTo;
 use antiphon_runtime::transport::memory::MemoryNetwork;
-use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings};
+use antiphon_runtime::{Node, NodeId, NodeSettings};
 use antiphon_sharding::{EntityRef, EntityRefs, ReplicatedEntityProvider, ReplicatedSharding};
 use serde::{Deserialize, Serialize};
 
@@ -133,16 +133,7 @@ async fn node() -> Node {
         shard_count: 2,
         ..NodeSettings::default()
     };
-    let parts = NodeParts {
-        clock: Arc::new(SystemClock),
-        stores: MemoryStores::new().stores(),
-        transport: MemoryNetwork::new(1).transport(&id),
-        address: id.to_string(),
-        http_address: None,
-        peers: Vec::new(),
-        incarnation: 1,
-        metrics: Arc::new(Metrics::new()),
-    };
+    let parts = support::parts(&id, 1, MemoryStores::new().stores(), &MemoryNetwork::new(1));
     Node::start(settings, parts).await.unwrap()
 }
 

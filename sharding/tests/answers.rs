@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod support;
+
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -15,7 +17,7 @@ use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::memory::MemoryStores;
 use antiphon_persistence::reply::ReplyTo;
 use antiphon_runtime::transport::memory::MemoryNetwork;
-use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace};
+use antiphon_runtime::{Node, NodeId, NodeParts, NodeSettings, PeerPlace};
 use antiphon_sharding::{
     AskError, AskFailure, EntityRef, ReplicatedEntityProvider, ReplicatedSharding, ShardingSettings,
 };
@@ -54,14 +56,18 @@ type Pair = Arc<OnceLock<[EntityRef<Command>; 2]>>;
 struct Stock(Pair);
 
 impl Stock {
-    /// Asks the other entity: `first` asks `second`, and `second` asks what is left at `first`.
+    /// Asks the other entity: `first` asks the second one, and that one asks what is left at
+    /// `first`, or tells it (`teller`).
     async fn ask_other(pair: Pair, id: String, holds_up: bool) -> Option<String> {
         let [first, second] = pair.get().unwrap();
         if id == "first" {
             let asked = second.ask(|reply_to| Command::AskOther(holds_up, reply_to)).await;
             return asked.unwrap_or_else(|error| Some(error.to_string()));
         }
-        let left = first.ask(Command::Left).await;
+        let left = match &*id {
+            "teller" => first.tell_acknowledged(Command::Refill).await,
+            _ => first.ask(Command::Left).await.map(drop),
+        };
         left.err().map(|error| error.to_string())
     }
 }
@@ -123,14 +129,8 @@ async fn start(network: &MemoryNetwork, stores: &[MemoryStores; 2], place: usize
     let (own, other) = (PLACES[place].to_owned(), PLACES[1 - place].to_owned());
     let settings = NodeSettings { name, place: own, shard_count: 2, ..NodeSettings::default() };
     let parts = NodeParts {
-        clock: Arc::new(SystemClock),
-        stores: stores[place].stores(),
-        transport: network.transport(&id),
-        address: id.to_string(),
-        http_address: None,
         peers: vec![PeerPlace { place: other, stores: stores[1 - place].stores() }],
-        incarnation: 1,
-        metrics: Arc::new(Metrics::new()),
+        ..support::parts(&id, 1, stores[place].stores(), network)
     };
     let node = Node::start(settings, parts).await.unwrap();
     let mut settings = ShardingSettings::default();
@@ -239,6 +239,26 @@ async fn entities_that_ask_each_other_answer_beside_their_commands_and_are_named
             running.iter().map(|node| node.stocks.counter("commands_in_circles")).sum();
         assert_eq!(counted, 1);
         assert_eq!(first.ask(Command::Left).await, Ok(0), "it goes on");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tell_that_waits_for_an_entity_that_waits_for_it_is_refused_at_once() {
+    for place in PLACES {
+        let running = both().await;
+        let long = Duration::from_secs(3600);
+        for node in &running {
+            let pair = [("first", "A"), ("teller", place)];
+            let pair = pair.map(|(id, place)| node.stock(id, place).with_ask_timeout(long));
+            node.pair.set(pair).ok().unwrap();
+        }
+        let [first, _] = running[0].pair.get().unwrap();
+        let begin = SystemClock.now();
+        let why = first.ask(|to| Command::AskOther(true, to)).await.unwrap().unwrap();
+        let circle =
+            format!("`stock|first|A` asks `stock|teller|{place}`, which asks `stock|first|A`");
+        assert!(why.contains(&circle), "{why}");
+        assert!(SystemClock.now() - begin < Duration::from_secs(1), "not after a time-out");
     }
 }
 

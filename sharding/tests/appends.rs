@@ -2,18 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod support;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_base::Result;
-use antiphon_base::time::SystemClock;
 use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::memory::{Call, Fault, FaultyStores, MemoryStores};
 use antiphon_persistence::reply::ReplyTo;
 use antiphon_persistence::store::Stores;
 use antiphon_runtime::transport::memory::MemoryNetwork;
-use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings};
+use antiphon_runtime::{Node, NodeId, NodeSettings};
 use antiphon_sharding::{
     EntityRef, ReplicatedEntityProvider, ReplicatedSharding, ShardingSettings,
 };
@@ -83,16 +84,7 @@ impl Running {
             shard_count: 8,
             ..NodeSettings::default()
         };
-        let parts = NodeParts {
-            clock: Arc::new(SystemClock),
-            stores,
-            transport: network.transport(&id),
-            address: id.to_string(),
-            http_address: None,
-            peers: Vec::new(),
-            incarnation: 1,
-            metrics: Arc::new(Metrics::new()),
-        };
+        let parts = support::parts(&id, 1, stores, network);
         let node = Node::start(settings, parts).await.unwrap();
         let settings = ShardingSettings {
             stop_timeout: Duration::from_secs(3),

@@ -3,10 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::sync::Arc;
+mod support;
+
 use std::time::Duration;
 
-use antiphon_base::time::SystemClock;
 use antiphon_base::{ErrorKind, Result};
 use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
@@ -14,7 +14,7 @@ use antiphon_persistence::memory::MemoryStores;
 use antiphon_persistence::reply::ReplyTo;
 use antiphon_runtime::admin::ClusterSection;
 use antiphon_runtime::transport::memory::MemoryNetwork;
-use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace};
+use antiphon_runtime::{Node, NodeId, NodeParts, NodeSettings, PeerPlace};
 use antiphon_sharding::{
     ReplicatedEntityProvider, ReplicatedSharding, ShardingSection, ShardingSettings,
 };
@@ -88,17 +88,11 @@ impl World {
             ..NodeSettings::default()
         };
         let parts = NodeParts {
-            clock: Arc::new(SystemClock),
-            stores: self.stores[place].stores(),
-            transport: self.network.transport(&id),
-            address: id.to_string(),
-            http_address: None,
             peers: vec![PeerPlace {
                 place: PLACES[other].to_owned(),
                 stores: self.stores[other].stores(),
             }],
-            incarnation: 1,
-            metrics: Arc::new(Metrics::new()),
+            ..support::parts(&id, 1, self.stores[place].stores(), &self.network)
         };
         Node::start(settings, parts).await.unwrap()
     }
@@ -265,6 +259,44 @@ async fn a_place_that_lost_a_replica_with_homes_is_not_ready_until_the_loss_is_m
     let last = Running { node, counters: counters.unwrap() };
     last.has(&replica("X"), 0).await;
     assert_eq!(ShardingSection::new(&last.node).ready(), Ok(()));
+}
+
+/// A plain type, or the same with a replica at the place `B`.
+fn migrated(others: &[&str]) -> ReplicatedEntityProvider<Counter> {
+    let replicas = [ReplicaId::empty()].into_iter().chain(others.iter().map(|name| replica(name)));
+    ReplicatedEntityProvider::per_role("counter", replicas, |_: &ReplicationId| Counter)
+        .with_replica_place(ReplicaId::empty(), "A")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plain_type_gets_a_replica_with_its_history_and_a_node_without_it_is_refused() {
+    let world = World::new();
+    let plain = world.start(0, migrated(&[])).await;
+    plain.has(&ReplicaId::empty(), 0).await;
+    let counter = plain.counters.entity_ref_for("c-1", &ReplicaId::empty()).unwrap();
+    for value in 1..=3 {
+        assert_eq!(counter.ask(Command::Add).await, Ok(value));
+    }
+    plain.node.leave().await.unwrap();
+
+    let node = world.node_named(0, "later".to_owned()).await;
+    let counters = ReplicatedSharding::init(&node, migrated(&["B"])).await.unwrap();
+    let later = Running { node, counters };
+    let b = world.start(1, migrated(&["B"])).await;
+    b.has(&replica("B"), 3).await;
+    assert_eq!(b.add("B").await.unwrap(), 4);
+    later.has(&ReplicaId::empty(), 4).await;
+
+    let node = world.node_named(0, "left-behind".to_owned()).await;
+    let error = ReplicatedSharding::init(&node, migrated(&[])).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    for part in ["`counter` of place `A` was a plain entity", "[\"B\"]", "`[[replicas]]`"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    // the same call, with the replica or with the word that it is gone, is taken
+    let removed = vec!["B".to_owned()];
+    let settings = ShardingSettings { removed_replicas: removed, ..ShardingSettings::default() };
+    ReplicatedSharding::init(&node, migrated(&[]).with_settings(settings)).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

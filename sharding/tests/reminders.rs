@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +13,13 @@ use antiphon_base::time::{Clock, SystemClock, Timestamp};
 use antiphon_persistence::entity::{
     CommandContext, DueReminder, Effect, Effects, EventContext, EventSourced, Reminder,
 };
-use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+use antiphon_persistence::event::SequenceNr;
+use antiphon_persistence::identity::{PersistenceId, ReplicaId, ReplicationId};
 use antiphon_persistence::memory::MemoryStores;
 use antiphon_persistence::reply::ReplyTo;
 use antiphon_persistence::store::ReminderRow;
 use antiphon_runtime::transport::memory::MemoryNetwork;
-use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings};
+use antiphon_runtime::{Node, NodeId, NodeParts, NodeSettings};
 use antiphon_sharding::{ReplicatedEntityProvider, ReplicatedSharding, ShardingSettings};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -81,6 +84,19 @@ impl Clock for Virtual {
     }
 }
 
+/// A clock whose time of day is six seconds behind.
+struct Behind(Arc<Virtual>);
+
+impl Clock for Behind {
+    fn now(&self) -> Instant {
+        SystemClock.now()
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.wall().as_micros() - 6_000_000)
+    }
+}
+
 struct World {
     network: MemoryNetwork,
     stores: MemoryStores,
@@ -110,6 +126,10 @@ impl World {
     }
 
     async fn start(&self, name: &'static str) -> Running {
+        self.start_with(name, self.clock.clone()).await
+    }
+
+    async fn start_with(&self, name: &'static str, clock: Arc<dyn Clock>) -> Running {
         let id = NodeId::new(name, 1).unwrap();
         let settings = NodeSettings {
             name: name.to_owned(),
@@ -117,16 +137,8 @@ impl World {
             shard_count: 8,
             ..NodeSettings::default()
         };
-        let parts = NodeParts {
-            clock: self.clock.clone(),
-            stores: self.stores.stores(),
-            transport: self.network.transport(&id),
-            address: id.to_string(),
-            http_address: None,
-            peers: Vec::new(),
-            incarnation: 1,
-            metrics: Arc::new(Metrics::new()),
-        };
+        let parts =
+            NodeParts { clock, ..support::parts(&id, 1, self.stores.stores(), &self.network) };
         let node = Node::start(settings, parts).await.unwrap();
         let fired = self.fired.clone();
         let cart = move |_: &ReplicationId| Cart { node: name, fired: fired.clone() };
@@ -165,9 +177,12 @@ impl Running {
         cart.ask(|reply_to| Command::Order { expires_after_secs, reply_to }).await.unwrap();
     }
 
+    fn gauge(&self, name: &'static str) -> i64 {
+        self.node.metrics().gauges_of(name).with_label_values(&["cart"]).get()
+    }
+
     fn in_flight(&self) -> i64 {
-        let gauges = self.node.metrics().gauges_of("antiphon_reminders_in_flight");
-        gauges.with_label_values(&["cart"]).get()
+        self.gauge("antiphon_reminders_in_flight")
     }
 
     fn recoveries(&self) -> u64 {
@@ -257,4 +272,48 @@ async fn many_late_reminders_fire_at_the_start_of_a_place_within_the_bound() {
     assert!(world.fired.lock().values().all(|nodes| nodes == &["b"]));
     tokio::time::sleep(MINUTE).await;
     assert_eq!((world.rows().await, b.in_flight()), (0, 0));
+}
+
+/// The holder of the lease finds the row six seconds before it is due at the home of the entity.
+#[tokio::test(start_paused = true)]
+async fn a_reminder_is_not_late_when_the_clock_of_its_home_is_behind_that_of_the_scanner() {
+    let world = World::new(ShardingSettings::default());
+    let a = world.start("a").await;
+    let behind = Arc::new(Behind(world.clock.clone()));
+    let b = world.start_with("b", behind).await;
+    b.until("shards are spread", || b.carts.hosted_shards().len() == 4).await;
+    for name in names(20) {
+        a.order(&name, MINUTE).await;
+    }
+    let begin = SystemClock.now();
+    b.until("all fire", || world.fired_count() == 20).await;
+    let fired = world.fired.lock().clone();
+    assert!(fired.values().any(|nodes| nodes == &["b"]), "also there: {fired:?}");
+    let after = begin.elapsed();
+    assert!(after >= MINUTE && after <= MINUTE + Duration::from_secs(2), "{after:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_of_a_replica_that_nobody_has_are_counted_and_removed_when_it_is_said_to_be_removed() {
+    let mut world = World::new(ShardingSettings::default());
+    let row = |entity: u64| ReminderRow {
+        due: Timestamp::from_micros(entity),
+        persistence_id: PersistenceId::parse(format!("cart|c-{entity}|OLD")).unwrap(),
+        name: "expire".into(),
+        set_by: SequenceNr::new(1),
+    };
+    world.stores.stores().reminders.put(&[row(1), row(2)]).await.unwrap();
+    let a = world.start("a").await;
+    a.until("they are counted", || a.gauge("antiphon_reminders_unowned") == 2).await;
+    a.order("c-1", MINUTE).await;
+    a.until("others fire", || world.fired_count() == 1).await;
+    assert_eq!(world.rows().await, 2);
+    a.node.leave().await.unwrap();
+
+    world.settings.removed_replicas = vec!["OLD".to_owned()];
+    let b = world.start("b").await;
+    let counters = b.node.metrics().counters_of("antiphon_reminders_total");
+    let removed = counters.with_label_values(&["cart", "removed"]);
+    b.until("they are removed", || removed.get() == 2).await;
+    assert_eq!((world.rows().await, b.gauge("antiphon_reminders_unowned")), (0, 0));
 }

@@ -1,19 +1,19 @@
 //! A type whose factory refuses the example id: its shapes are compared when the first entity
 //! starts. Time is paused.
 
+mod support;
+
 use std::fmt::Debug;
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_base::Error;
-use antiphon_base::time::SystemClock;
 use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::memory::MemoryStores;
 use antiphon_persistence::reply::ReplyTo;
 use antiphon_runtime::transport::memory::MemoryNetwork;
-use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings, Result};
+use antiphon_runtime::{Node, NodeId, NodeSettings, Result};
 use antiphon_sharding::{AskError, ReplicatedEntityProvider, ReplicatedSharding};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -84,16 +84,7 @@ impl World {
             shard_count: 1,
             ..NodeSettings::default()
         };
-        let parts = NodeParts {
-            clock: Arc::new(SystemClock),
-            stores: self.stores.stores(),
-            transport: self.network.transport(&id),
-            address: id.to_string(),
-            http_address: None,
-            peers: Vec::new(),
-            incarnation: self.incarnations,
-            metrics: Arc::new(Metrics::new()),
-        };
+        let parts = support::parts(&id, self.incarnations, self.stores.stores(), &self.network);
         Node::start(settings, parts).await.expect("a node")
     }
 }

@@ -1,11 +1,12 @@
 //! Whole nodes in memory, under paused time, with applications that fail: each failure hurts only
 //! its own entity.
 
+mod support;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use antiphon_base::time::SystemClock;
 use antiphon_base::{Error, Result};
 use antiphon_persistence::codec::CodecId;
 use antiphon_persistence::entity::{
@@ -17,7 +18,7 @@ use antiphon_persistence::memory::MemoryStores;
 use antiphon_persistence::reply::ReplyTo;
 use antiphon_runtime::admin::ClusterSection;
 use antiphon_runtime::transport::memory::MemoryNetwork;
-use antiphon_runtime::{Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace};
+use antiphon_runtime::{Node, NodeId, NodeParts, NodeSettings, PeerPlace};
 use antiphon_sharding::{
     AskError, ContinuitySection, EntityRef, ReplicatedEntityProvider, ReplicatedSharding,
     ShardingSection, ShardingSettings,
@@ -149,14 +150,8 @@ impl World {
         let peer =
             PeerPlace { place: PLACES[other].to_owned(), stores: self.stores[other].stores() };
         let parts = NodeParts {
-            clock: Arc::new(SystemClock),
-            stores: self.stores[place].stores(),
-            transport: self.network.transport(&id),
-            address: id.to_string(),
-            http_address: None,
             peers: vec![peer],
-            incarnation: self.incarnations,
-            metrics: Arc::new(Metrics::new()),
+            ..support::parts(&id, self.incarnations, self.stores[place].stores(), &self.network)
         };
         let node = Node::start(settings, parts).await.expect("a node");
         let trouble = Arc::new(trouble);

@@ -68,7 +68,7 @@ fn number(entity_type: &str, event: &StoredEvent) -> Result<Option<u32>, String>
         Some(OrSetOp::Added { element, .. }) => {
             element.parse().map(Some).map_err(|error| format!("title {element:?}: {error}"))
         }
-        Some(OrSetOp::Removed { .. }) | None => {
+        Some(OrSetOp::Removed { .. } | OrSetOp::AddedAll { .. }) | None => {
             Err(format!("an event that nobody sent: {decoded:?}"))
         }
     }

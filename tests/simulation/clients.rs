@@ -6,9 +6,11 @@ use std::rc::Rc;
 
 use antiphon_persistence::identity::ReplicaId;
 use antiphon_runtime::transport::memory::SplitMix64;
+use antiphon_sharding::AskError;
 
 use crate::cluster::Cluster;
 use crate::ledger::{Command, metadata};
+use crate::orders::Order;
 use crate::trace::Trace;
 
 /// The answers that the clients got.
@@ -92,23 +94,41 @@ pub(crate) fn request(
                 // drawn, so that the other draws of a seed stay as they are
                 let of_client = lines.first().copied().filter(|_| (via ^ at) & 0x300 != 0);
                 let reference = reference.with_metadata(metadata(of_client, None));
-                let answer = reference.ask(|reply_to| Command::Add { lines: sent, reply_to }).await;
-                trace.say(format!("add {lines:?} to {entity} at {replica}: {answer:?}"));
-                let mut history = history.borrow_mut();
-                if let Err(error) = answer {
-                    history.failed += 1;
-                    if error.is_without_effect() {
-                        let refused = lines.into_iter().map(|line| (line, error.to_string()));
-                        history.without_effect.extend(refused);
-                    }
-                    return;
-                }
-                history.acknowledgements += 1;
-                *history.own.entry(key).or_default() += lines.len() as u64;
-                let acknowledged =
-                    lines.into_iter().map(|line| (entity.clone(), replica.clone(), line));
-                history.acknowledged.extend(acknowledged);
+                let bits = via >> 32;
+                let order = bits.is_multiple_of(4).then(|| Order::drawn(bits, &replicas));
+                let told = order.as_ref().map(|order| format!(" with {order:?}"));
+                let answer = reference
+                    .ask(|reply_to| match order {
+                        Some(order) => Command::Order { lines: sent, order, reply_to },
+                        None => Command::Add { lines: sent, reply_to },
+                    })
+                    .await;
+                let told = told.unwrap_or_default();
+                trace.say(format!("add {lines:?} to {entity} at {replica}{told}: {answer:?}"));
+                added(&mut history.borrow_mut(), key, lines, answer.map(drop));
             }
         }
     });
+}
+
+/// Takes the outcome of an add to this entity at this replica.
+fn added(
+    history: &mut History,
+    key: (String, ReplicaId),
+    lines: Vec<u64>,
+    answer: Result<(), AskError>,
+) {
+    if let Err(error) = answer {
+        history.failed += 1;
+        if error.is_without_effect() {
+            let refused = lines.into_iter().map(|line| (line, error.to_string()));
+            history.without_effect.extend(refused);
+        }
+        return;
+    }
+    history.acknowledgements += 1;
+    *history.own.entry(key.clone()).or_default() += lines.len() as u64;
+    let (entity, replica) = key;
+    let acknowledged = lines.into_iter().map(|line| (entity.clone(), replica.clone(), line));
+    history.acknowledged.extend(acknowledged);
 }

@@ -1,283 +1,75 @@
-//! The nodes of a run: started, crashed, restarted.
+//! The nodes of a run, with ledgers as their application.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::BTreeSet;
 
-use antiphon_base::task;
-use antiphon_base::time::{Clock, SystemClock};
-use antiphon_persistence::identity::ReplicaId;
-use antiphon_persistence::store::Stores;
-use antiphon_runtime::transport::memory::MemoryNetwork;
-use antiphon_runtime::{ErrorKind, Metrics, Node, NodeId, NodeParts, NodeSettings, PeerPlace};
-use antiphon_sharding::{ReplicatedSharding, ShardingSettings};
-use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use antiphon_sharding::{ReplicatedSharding, ShardId, ShardingSettings};
+use antiphon_testkit::harness::cluster;
+use antiphon_testkit::harness::user_code::{Starter, UserCode};
 use tokio::time::Instant;
 
-use crate::clock::SkewedClock;
+use crate::acts::Acts;
 use crate::form::Form;
-use crate::ledger::{self, Ledger};
-use crate::place::{Model, PlaceStores};
-use crate::stores::{Audit, FaultyStores};
+use crate::ledger::{self, Around, Ledger};
+use crate::place::Model;
 use crate::user::UserFaults;
 
-pub(crate) const SHARDS: u32 = 4;
+/// All places of a run.
+pub(crate) type Cluster = cluster::Cluster<Ledgers>;
 
 /// A running node.
-pub(crate) struct Running {
-    pub(crate) node: Node,
-    pub(crate) sharding: ReplicatedSharding<Ledger>,
-    pub(crate) stores: Vec<FaultyStores>,
-    pub(crate) clock: Arc<SkewedClock>,
-}
+pub(crate) type Running = cluster::Running<Ledgers>;
 
-/// A node of the run, up or not.
-pub(crate) struct Member {
-    pub(crate) name: String,
-    pub(crate) place: usize,
-    /// The number of the node in its place.
-    number: usize,
-    /// True for a node that ignores roles from its next start on, as earlier versions do.
-    pub(crate) ignores_roles: bool,
-    pub(crate) running: Option<Running>,
-    starting: Option<oneshot::Receiver<Option<Running>>>,
-}
-
-/// All places.
-pub(crate) struct Cluster {
-    pub(crate) network: MemoryNetwork,
-    pub(crate) places: Vec<(String, Box<dyn PlaceStores>)>,
-    pub(crate) audits: Vec<Arc<Mutex<Audit>>>,
-    pub(crate) members: Vec<Member>,
-    pub(crate) form: Form,
-    /// The faults of the application's code.
-    pub(crate) user: UserFaults,
-    /// Paused nodes, and the end of each pause.
-    pauses: Vec<(Instant, NodeId)>,
-    settings: ShardingSettings,
+/// A cluster of ledgers, with as many nodes in each place.
+pub(crate) fn cluster(
     seed: u64,
-    incarnations: u64,
     start: Instant,
+    form: Form,
+    nodes_per_place: usize,
+    model: Model,
+    settings: ShardingSettings,
+) -> Cluster {
+    let nodes = vec![nodes_per_place; form.places.len()];
+    let ledgers = Ledgers { reacts: (seed / 2).is_multiple_of(2), ..Ledgers::default() };
+    Cluster::new(seed, start, form, &nodes, model, settings, ledgers)
 }
 
-impl Cluster {
-    pub(crate) fn new(
-        seed: u64,
-        start: Instant,
-        form: Form,
-        nodes_per_place: usize,
-        model: Model,
-        settings: ShardingSettings,
-    ) -> Self {
-        let mut members = Vec::new();
-        let places = form.places.clone();
-        for (place, name) in places.iter().enumerate() {
-            for number in 0..nodes_per_place {
-                members.push(Member {
-                    name: format!("{}{number}", name.to_lowercase()),
-                    place,
-                    number,
-                    ignores_roles: false,
-                    running: None,
-                    starting: None,
-                });
-            }
-        }
-        Self {
-            network: MemoryNetwork::new(seed),
-            places: places.iter().map(|name| ((*name).to_owned(), model())).collect(),
-            audits: places.iter().map(|_| Arc::default()).collect(),
-            members,
-            form,
-            user: UserFaults::default(),
-            pauses: Vec::new(),
-            settings,
-            seed,
-            incarnations: 0,
-            start,
-        }
-    }
-
-    pub(crate) fn replicas(&self) -> Vec<ReplicaId> {
-        self.form.replicas()
-    }
-
-    fn faulty(&mut self, place: usize) -> FaultyStores {
-        self.incarnations += 1;
-        let seed = self.seed.wrapping_mul(1_000_003).wrapping_add(self.incarnations);
-        FaultyStores::new(self.places[place].1.session(seed), seed, self.audits[place].clone())
-    }
-
-    /// Begins to start a node; [`Self::collect`] takes the node when it has started.
-    pub(crate) fn begin_start(&mut self, index: usize) {
-        let member = &self.members[index];
-        if member.running.is_some() || member.starting.is_some() {
-            return;
-        }
-        let (name, place, number) = (member.name.clone(), member.place, member.number);
-        let own = self.faulty(place);
-        let mut stores = vec![own.clone()];
-        let mut peers = Vec::new();
-        for other in 0..self.places.len() {
-            if other != place {
-                let faulty = self.faulty(other);
-                peers.push(PeerPlace {
-                    place: self.places[other].0.clone(),
-                    stores: faulty.stores(),
-                });
-                stores.push(faulty);
-            }
-        }
-        self.incarnations += 1;
-        let id = NodeId::new(&name, self.incarnations).expect("a name");
-        let clock = Arc::new(SkewedClock::new(self.start));
-        let mut settings = NodeSettings {
-            name,
-            place: self.places[place].0.clone(),
-            shard_count: SHARDS,
-            ..NodeSettings::default()
-        };
-        self.form.set_roles(number, &mut settings);
-        let parts = NodeParts {
-            clock: clock.clone(),
-            stores: own.stores(),
-            transport: self.network.transport(&id),
-            address: id.to_string(),
-            http_address: None,
-            peers,
-            incarnation: self.incarnations,
-            metrics: Arc::new(Metrics::new()),
-        };
-        let provider = ledger::provider(self.replicas(), self.settings.clone(), self.user.clone());
-        let provider = self.form.place(provider, self.members[index].ignores_roles);
-        let (done, started) = oneshot::channel();
-        task::spawn("simulated start", async move {
-            let running = start(settings, parts, provider).await.map(|(node, sharding)| Running {
-                node,
-                sharding,
-                stores,
-                clock,
-            });
-            let _ = done.send(running);
-        });
-        self.members[index].starting = Some(started);
-    }
-
-    /// Takes the nodes that have started; starts that failed begin anew.
-    pub(crate) fn collect(&mut self) {
-        for index in 0..self.members.len() {
-            let Some(starting) = &mut self.members[index].starting else { continue };
-            match starting.try_recv() {
-                Err(oneshot::error::TryRecvError::Empty) => {}
-                Ok(Some(running)) => {
-                    self.members[index].starting = None;
-                    self.members[index].running = Some(running);
-                }
-                Ok(None) | Err(oneshot::error::TryRecvError::Closed) => {
-                    self.members[index].starting = None;
-                    self.begin_start(index);
-                }
-            }
-        }
-    }
-
-    /// Returns whether a node of the place is starting, or any node is paused: calls of such a node
-    /// may take effect after it was killed.
-    pub(crate) fn is_unsettled(&self, place: usize) -> bool {
-        !self.pauses.is_empty()
-            || self.members.iter().any(|member| member.place == place && member.starting.is_some())
-    }
-
-    /// Kills a node without any farewell to the others.
-    pub(crate) fn crash(&mut self, index: usize) {
-        if let Some(running) = self.members[index].running.take() {
-            self.network.crash(running.node.id());
-            running.node.crash();
-        }
-    }
-
-    /// Pauses a node: for `lasts` it receives no frame, sends no frame, and its stores do not
-    /// answer.
-    pub(crate) fn pause(&mut self, index: usize, lasts: Duration) {
-        let Some(running) = &self.members[index].running else { return };
-        let until = SystemClock.now() + lasts;
-        for stores in &running.stores {
-            stores.stand_still(until);
-        }
-        self.network.isolate(running.node.id());
-        self.pauses.push((until, running.node.id().clone()));
-    }
-
-    /// Ends the pauses whose time is over.
-    pub(crate) fn end_pauses(&mut self) {
-        let now = SystemClock.now();
-        let ended: Vec<NodeId> =
-            self.pauses.extract_if(.., |(until, _)| *until <= now).map(|(_, id)| id).collect();
-        let all: Vec<NodeId> =
-            self.running().map(|(_, running)| running.node.id().clone()).collect();
-        for id in ended {
-            for other in all.iter().filter(|other| **other != id) {
-                self.network.heal(&id, other);
-            }
-        }
-    }
-
-    /// Ends all pauses.
-    pub(crate) fn end_all_pauses(&mut self) {
-        self.pauses.clear();
-        for (_, running) in self.running() {
-            for stores in &running.stores {
-                stores.stand_still(SystemClock.now());
-            }
-        }
-    }
-
-    /// Ends the nodes that were declared dead, as their processes would end, and starts them again.
-    pub(crate) fn restart_fenced(&mut self) {
-        for index in 0..self.members.len() {
-            let is_fenced = self.members[index].running.as_ref().is_some_and(|running| {
-                matches!(
-                    *running.node.liveness().borrow(),
-                    antiphon_runtime::node::Liveness::Fenced(_)
-                )
-            });
-            if is_fenced {
-                self.crash(index);
-                self.begin_start(index);
-            }
-        }
-    }
-
-    pub(crate) fn running(&self) -> impl Iterator<Item = (&Member, &Running)> {
-        self.members.iter().filter_map(|member| Some((member, member.running.as_ref()?)))
-    }
-
-    /// The stores of a place, without faults.
-    pub(crate) fn stores(&self, place: usize) -> Stores {
-        self.places[place].1.stores()
-    }
+/// The application of a run: ledgers, with the faults of their code and what they have met.
+#[derive(Debug, Default)]
+pub(crate) struct Ledgers {
+    /// The faults of the application's code.
+    pub(crate) faults: UserFaults,
+    /// The acts of ledgers that no command asks for.
+    pub(crate) acts: Acts,
+    /// True when ledgers react to the events of other replicas, from the next start on.
+    pub(crate) reacts: bool,
+    /// True after the time of day of a node was off by more than some seconds.
+    pub(crate) had_another_day: bool,
+    /// The places whose journal went back.
+    pub(crate) went_back: BTreeSet<usize>,
 }
 
-async fn start(
-    settings: NodeSettings,
-    parts: NodeParts,
-    provider: antiphon_sharding::ReplicatedEntityProvider<Ledger>,
-) -> Option<(Node, ReplicatedSharding<Ledger>)> {
-    let node = match Node::start(settings, parts).await {
-        Ok(node) => node,
-        Err(error) => {
-            tracing::debug!(%error, "a simulated node does not start");
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            return None;
-        }
-    };
-    match ReplicatedSharding::init(&node, provider).await {
-        Ok(sharding) => Some((node, sharding)),
-        // the store of the node failed all the time
-        Err(error) if error.kind() == ErrorKind::Unavailable => {
-            node.crash();
-            None
-        }
-        Err(error) => panic!("a good provider is refused: {error}"),
+impl UserCode for Ledgers {
+    type Started = ReplicatedSharding<Ledger>;
+
+    fn starter(
+        &self,
+        form: &Form,
+        settings: &ShardingSettings,
+        ignores_roles: bool,
+    ) -> Starter<Self::Started> {
+        let (form, settings) = (form.clone(), settings.clone());
+        let (faults, acts, reacts) = (self.faults.clone(), self.acts.clone(), self.reacts);
+        Box::new(move |node| {
+            Box::pin(async move {
+                let clock = node.clock().clone();
+                let around = Around { faults, acts, clock, node: node.id().incarnation(), reacts };
+                let provider = ledger::provider(form.replicas(), settings, around);
+                ReplicatedSharding::init(&node, form.place(provider, ignores_roles)).await
+            })
+        })
+    }
+
+    fn hosted(started: &Self::Started) -> Vec<(&str, ShardId)> {
+        started.hosted_shards().into_iter().map(|shard| (ledger::TYPE, shard)).collect()
     }
 }

@@ -2,27 +2,27 @@
 //! stores and links in memory that fail. Everything follows from a seed. See README.md beside this
 //! file.
 
+mod acts;
 mod clients;
-mod clock;
 mod cluster;
 mod faults;
-mod form;
 mod invariants;
 mod ledger;
+mod orders;
 mod place;
 mod rewind;
 mod run;
 mod scenarios;
+mod scenarios_of_acts;
 mod scenarios_of_faults;
 mod scenarios_of_forms;
-mod stores;
-mod trace;
 mod user;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use antiphon_base::time::{Clock, SystemClock};
+use antiphon_testkit::harness::{form, stores, trace};
 use parking_lot::Mutex;
 use run::{Outcome, simulate};
 use tokio::time::Instant;

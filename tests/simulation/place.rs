@@ -6,49 +6,15 @@ use std::time::Duration;
 
 use antiphon::cassandra::model::{Faults, FaultyTables, ModelTables};
 use antiphon::cassandra::{CassandraSettings, CassandraStores};
-use antiphon_persistence::memory::MemoryStores;
 use antiphon_persistence::store::Stores;
-
-/// The stores of one place, for a run without a disk and a server.
-pub(crate) trait PlaceStores {
-    /// The stores without faults, for the invariants.
-    fn stores(&self) -> Stores;
-
-    /// The stores as one process sees them, with the faults of their server by the seed.
-    fn session(&self, seed: u64) -> Stores;
-
-    /// The stores in memory, which can go back to an earlier state. `None` for other stores.
-    fn memory(&self) -> Option<&MemoryStores> {
-        None
-    }
-}
-
-/// Makes the stores of a new place.
-pub(crate) type Model = fn() -> Box<dyn PlaceStores>;
-
-/// Memory, which has no faults of its own.
-pub(crate) const MEMORY: Model = || Box::new(MemoryStores::new());
+pub(crate) use antiphon_testkit::harness::place::{MEMORY, Model, PlaceStores};
 
 /// The models by the seed of a run: three seeds of four run in memory.
-const MODELS: [Model; 4] = [MEMORY, MEMORY, MEMORY, || Box::new(ModelTables::new())];
+const MODELS: [Model; 4] = [MEMORY, MEMORY, MEMORY, || Box::new(Modelled(ModelTables::new()))];
 
 /// The model of a seed's run.
 pub(crate) fn model_of(seed: u64) -> Model {
     MODELS[usize::try_from(seed % 4).expect("a small number")]
-}
-
-impl PlaceStores for MemoryStores {
-    fn stores(&self) -> Stores {
-        Self::stores(self)
-    }
-
-    fn session(&self, _seed: u64) -> Stores {
-        Self::stores(self)
-    }
-
-    fn memory(&self) -> Option<&MemoryStores> {
-        Some(self)
-    }
 }
 
 /// Events in one partition of a stream: few, so that a run crosses boundaries.
@@ -64,13 +30,16 @@ const FAULTS: Faults = Faults {
     late_max: Duration::from_secs(2),
 };
 
-impl PlaceStores for ModelTables {
+/// A place on the model of the server.
+struct Modelled(ModelTables);
+
+impl PlaceStores for Modelled {
     fn stores(&self) -> Stores {
-        CassandraStores::on(Arc::new(self.clone()), settings(), PARTITION_EVENTS_MAX).stores()
+        CassandraStores::on(Arc::new(self.0.clone()), settings(), PARTITION_EVENTS_MAX).stores()
     }
 
     fn session(&self, seed: u64) -> Stores {
-        let tables = FaultyTables::new(Arc::new(self.clone()), seed, FAULTS);
+        let tables = FaultyTables::new(Arc::new(self.0.clone()), seed, FAULTS);
         CassandraStores::on(Arc::new(tables), settings(), PARTITION_EVENTS_MAX).stores()
     }
 }

@@ -96,6 +96,7 @@ impl Rewinds {
         ));
         let Some(stores) = cluster.places[place].1.memory() else { return };
         stores.restore(copy);
+        cluster.user.went_back.insert(place);
         // a backup of the history that was given up would bring back numbers that are used again
         // from now on (docs/restore.md)
         let mut number = 0;

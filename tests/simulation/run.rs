@@ -10,11 +10,12 @@ use antiphon_base::time::{Clock, SystemClock};
 use antiphon_persistence::entity::EntitySettings;
 use antiphon_runtime::transport::memory::SplitMix64;
 use antiphon_sharding::ShardingSettings;
+use antiphon_testkit::harness::panics;
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
 use crate::clients::{self, History};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, cluster};
 use crate::form::Form;
 use crate::place::model_of;
 use crate::rewind::Rewinds;
@@ -39,6 +40,9 @@ const TROUBLE: Duration = Duration::from_secs(12);
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 /// Time after that within which all replicas must have the same events.
 const EQUAL_WITHIN: Duration = Duration::from_secs(30);
+/// Time after that within which every reminder that is due must have fired, and every event of
+/// another replica must have its reaction.
+const ACTS_WITHIN: Duration = Duration::from_secs(45);
 
 /// Settings with short times, so that a run has many changes.
 pub(crate) fn settings() -> ShardingSettings {
@@ -47,6 +51,9 @@ pub(crate) fn settings() -> ShardingSettings {
             snapshot_every: 7,
             // a command that hangs may arrive after the last fault: its entity answers again soon
             asynchronous_timeout: Duration::from_secs(2),
+            // an entity that has failed often is tried again long before it must answer, also if
+            // a statement of its recovery fails again: some fail in the calm too
+            restart_max: Duration::from_secs(2),
             ..EntitySettings::default()
         },
         passivate_after: Duration::from_secs(4),
@@ -56,34 +63,18 @@ pub(crate) fn settings() -> ShardingSettings {
         home_timeout: Duration::from_secs(4),
         // an entity that hangs is killed long before every shard must answer again
         stop_timeout: Duration::from_secs(3),
+        reminder_interval: Duration::from_millis(300),
+        reminder_retry_min: Duration::from_millis(500),
+        reminder_retry_max: Duration::from_secs(2),
+        // few, so that a run meets the bound
+        reminders_in_flight_max: 8,
         ..ShardingSettings::default()
     }
 }
 
-thread_local! {
-    /// The first panic of a task of the run on this thread: tokio and ractor would swallow it.
-    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
-}
-
-fn watch_panics() {
-    static WATCHING: std::sync::Once = std::sync::Once::new();
-    WATCHING.call_once(|| {
-        let before = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            let text = info.to_string();
-            if text.contains(PLANNED) {
-                return;
-            }
-            PANIC.with_borrow_mut(|panic| _ = panic.get_or_insert(text));
-            before(info);
-        }));
-    });
-    PANIC.set(None);
-}
-
 /// Runs a seed to its end.
 pub(crate) fn simulate(seed: u64) -> Outcome {
-    watch_panics();
+    panics::watch(Some(PLANNED));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -99,7 +90,7 @@ pub(crate) fn simulate(seed: u64) -> Outcome {
         took: (Duration::ZERO, Duration::ZERO),
     });
     drop(local);
-    if let Some(panic) = PANIC.take() {
+    if let Some(panic) = panics::end() {
         outcome.verdict = Err(format!("a task panicked: {panic}"));
     }
     outcome
@@ -117,7 +108,7 @@ async fn run(seed: u64) -> Outcome {
     // three nodes, of which two can be cut from each other, are slow to simulate
     let nodes = if places.len() == 2 && random.next_u64().is_multiple_of(4) { 3 } else { 2 };
     let (form, nodes) = Form::of(seed).unwrap_or_else(|| (Form::each_place(places), nodes));
-    let mut cluster = Cluster::new(seed, start, form, nodes, model_of(seed), settings);
+    let mut cluster = cluster(seed, start, form, nodes, model_of(seed), settings);
     for index in 0..cluster.members.len() {
         cluster.begin_start(index);
     }
@@ -152,6 +143,7 @@ async fn trouble(
         rewinds.step(cluster, history, trace).await;
         invariants::single_home::check(cluster)?;
         invariants::right_role::check(cluster)?;
+        invariants::acts::check(cluster)?;
         if SystemClock.now() >= strike_at {
             faults::strike(cluster, random, trace);
             strike_at = SystemClock.now() + Duration::from_millis(100 + random.next_u64() % 900);
@@ -169,8 +161,8 @@ async fn calm(
 ) -> Result<(), String> {
     trace.say("calm".into());
     let since = SystemClock.now();
-    let (mut answers, mut equal) = (Err("not asked".to_owned()), Err("not asked".to_owned()));
-    while answers.is_err() || equal.is_err() {
+    let [mut answers, mut equal, mut acts] = [(); 3].map(|()| Err("not asked".to_owned()));
+    while answers.is_err() || equal.is_err() || acts.is_err() {
         cluster.collect();
         cluster.restart_fenced();
         faults::calm(cluster);
@@ -187,9 +179,21 @@ async fn calm(
             took.1 = passed();
             in_time(&equal, took.1, EQUAL_WITHIN)?;
         }
+        invariants::acts::check(cluster)?;
+        if equal.is_ok() && acts.is_err() {
+            acts = invariants::reminders::check_fired(cluster).await;
+            if acts.is_ok() {
+                acts = invariants::reactions::check_done(cluster).await;
+            }
+            in_time(&acts, passed(), ACTS_WITHIN)?;
+        }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     trace.say("well".into());
+    let counts = cluster.user.acts.with(|log| log.counts);
+    trace.say(format!("{} calls for reminders, {} reactions", counts.0, counts.1));
+    invariants::reminders::check_once(cluster).await?;
+    invariants::reactions::check_once(cluster).await?;
     invariants::single_writer::check(cluster)?;
     invariants::exactly_once::check(cluster).await?;
     invariants::no_fork::check(cluster).await?;

@@ -6,7 +6,7 @@ use antiphon_base::time::{Clock, SystemClock};
 use antiphon_persistence::identity::ReplicaId;
 use antiphon_sharding::{EntityRef, ShardingSettings};
 
-use crate::cluster::{Cluster, Running};
+use crate::cluster::{Cluster, Running, cluster};
 use crate::form::Form;
 use crate::invariants;
 use crate::ledger::Command;
@@ -29,7 +29,18 @@ impl Story {
     }
 
     pub(crate) async fn begin_in(form: Form, nodes: usize, settings: ShardingSettings) -> Self {
-        let mut cluster = Cluster::new(1, SystemClock.now(), form, nodes, MEMORY, settings);
+        Self::begin_with(form, nodes, settings, false).await
+    }
+
+    /// Begins with ledgers that react to the events of other replicas, or do not.
+    pub(crate) async fn begin_with(
+        form: Form,
+        nodes: usize,
+        settings: ShardingSettings,
+        reacts: bool,
+    ) -> Self {
+        let mut cluster = cluster(1, SystemClock.now(), form, nodes, MEMORY, settings);
+        cluster.user.reacts = reacts;
         for index in 0..cluster.members.len() {
             cluster.begin_start(index);
         }

@@ -112,7 +112,7 @@ fn an_event_that_one_place_cannot_apply_holds_up_that_origin_of_that_entity_only
     story(async {
         let mut story = Story::begin(&["A", "B"], 1, settings()).await;
         // lines are numbered from one; line 5 of `l-0` cannot be applied at A
-        story.cluster.user.panic_on_event(Where { place: replica("A"), lines: 0 });
+        story.cluster.user.faults.panic_on_event(Where { place: replica("A"), lines: 0 });
         for _ in 0..5 {
             story.add(1, &replica("B")).await;
         }
@@ -134,7 +134,7 @@ fn an_event_that_one_place_cannot_apply_holds_up_that_origin_of_that_entity_only
             assert!(SystemClock.now() < until, "an event of another entity is held up");
             story.go_on(Duration::from_millis(50)).await;
         }
-        story.cluster.user.end();
+        story.cluster.user.faults.end();
         story.go_on(Duration::from_secs(1)).await;
         story.converge().await;
     });

@@ -9,7 +9,7 @@
 //! - two files at most name a kind of store outside its crate ([`kinds`]);
 //! - the replicator has a limit of its own ([`replicator`]);
 //! - comments are plain English ([`english`]); the names that documents mention exist, and tests
-//!   are named after behaviour ([`names`]).
+//!   are named after behaviour ([`names`]); each item of the prelude has an example ([`prelude`]).
 //!
 //! `cargo test -p antiphon-tests --test tidy -- --nocapture` prints all measures ([`table`]).
 
@@ -23,6 +23,7 @@ mod lexer;
 mod measure;
 mod modules;
 mod names;
+mod prelude;
 mod reader;
 mod replicator;
 mod sizes;

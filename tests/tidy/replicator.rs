@@ -6,7 +6,7 @@ use crate::measure::Measure;
 use crate::source::is_below;
 
 /// Most lines of all its source files, tests and comments included.
-const LINES_MAX: usize = 24_000;
+const LINES_MAX: usize = 31_000;
 
 fn lines(house: &House) -> usize {
     let files = house.sources.iter().filter(|source| {
@@ -17,7 +17,7 @@ fn lines(house: &House) -> usize {
 
 pub(crate) fn measure(house: &House) -> Measure {
     let lines = lines(house);
-    Measure::new("lines of the replicator", lines, "24000", lines <= LINES_MAX).of(lines)
+    Measure::new("lines of the replicator", lines, "31000", lines <= LINES_MAX).of(lines)
 }
 
 #[test]

@@ -100,8 +100,8 @@ impl App {
         self.declared(Declared { name, provide, settings })
     }
 
-    /// Adds an entity type whose provider needs the settings of the application, or the node.
-    /// `provide` is called once, when the node has joined, on a thread where it may block; the
+    /// Adds an entity type whose provider needs the settings of the application. `provide` is
+    /// called once, before the node joins and by `check` too, on a thread where it may block; the
     /// start fails when it has not returned within `start_timeout`, or when its provider has
     /// settings of its own. A function that never returns does not keep a signal from ending the
     /// node.

@@ -1,7 +1,5 @@
 //! A small HTTP client: one connection, one request at a time.
 
-mod access;
-
 use std::time::Duration;
 
 use crate::prelude::*;
@@ -14,8 +12,8 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-pub use self::access::{Access, AccessArguments};
-use crate::app::header::{POLICY, REPLICA, encode};
+pub use crate::client::{Access, AccessArguments};
+use crate::header::{POLICY, REPLICA, encode};
 
 /// A client of one node.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Starts node processes on this machine: for the demo, and for tests with real processes.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use crate::Journal;
@@ -300,6 +300,19 @@ impl LocalCluster {
             .map_err(|_| Error::timeout(format!("node {name} has not ended in {limit:?}")))?;
         self.nodes[index].child = None;
         Ok(status.is_ok_and(|status| status.success()))
+    }
+
+    /// The nodes that have ended since the last call, and how; it does not wait.
+    pub fn take_ended(&mut self) -> Vec<(String, ExitStatus)> {
+        let mut ended = Vec::new();
+        for node in &mut self.nodes {
+            let Some(child) = &mut node.child else { continue };
+            if let Ok(Some(status)) = child.try_wait() {
+                node.child = None;
+                ended.push((node.name.clone(), status));
+            }
+        }
+        ended
     }
 
     /// Ends all nodes: SIGTERM, and SIGKILL for nodes that do not end in time.

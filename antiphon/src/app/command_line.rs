@@ -8,10 +8,13 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::builder::{App, Parts};
 use super::client::AccessArguments;
-use super::commands::{accept_loss, cert, fork, places, schema, skip, status, token, verify};
+use super::commands::{
+    accept_loss, cert, fork, migration, places, schema, skip, status, token, verify,
+};
 use super::config::ConfigFile;
+use super::host::Setup;
 use super::tools::{OwnCommand, Tools};
-use super::{output, run};
+use super::{output, run, types};
 use crate::prelude::*;
 
 /// Event-sourced entities with a replica in each place.
@@ -88,6 +91,10 @@ enum EntityCommand {
         #[arg(required = true)]
         id: Vec<String>,
     },
+    /// Shows how far a plain entity type has become a replicated one: which replicas have all
+    /// events. Nothing is changed, and nodes may run. Exit code 0: complete;
+    /// docs/guide/migrate-a-plain-entity.md says more.
+    Migration(migration::MigrationArguments),
 }
 
 #[derive(Subcommand)]
@@ -205,11 +212,13 @@ async fn command(command: Command, parts: Arc<Parts>) -> Result<bool> {
         Command::Node { config, exit_with_stdin } => {
             run::run(&of(config), &parts, exit_with_stdin).await
         }
-        Command::Check { config } => of(config).load_checked().and_then(|config| {
+        Command::Check { config } => {
+            let config = of(config).load_checked()?;
+            types::prepare(&parts.types, &config, &Setup::new(&config)?).await?;
             let text = toml::to_string(&config);
             let text = text.map_err(|error| Error::bug(format!("a configuration: {error}")))?;
             output::print(format_args!("{text}")).map(|()| true)
-        }),
+        }
         Command::Cert(arguments) => cert::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Journal { command: JournalCommand::Verify { config, output } } => {
@@ -227,6 +236,9 @@ async fn command(command: Command, parts: Arc<Parts>) -> Result<bool> {
         }
         Command::Entity { command: EntityCommand::ClearFork { config, id } } => {
             fork::clear(&of(config), &id).await
+        }
+        Command::Entity { command: EntityCommand::Migration(arguments) } => {
+            Box::pin(migration::migration(arguments, &known)).await
         }
         Command::Status { node, access } => status::status(&node, &access).await,
         Command::Demo(arguments) => Box::pin(places::run(arguments, &known)).await,

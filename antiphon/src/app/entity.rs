@@ -22,9 +22,43 @@ pub(super) enum Answered {
     Refused(Value),
 }
 
-/// The JSON of an answer, or the error of an ask.
-pub(super) type Answer =
-    Pin<Box<dyn Future<Output = std::result::Result<Answered, AskError>> + Send>>;
+/// The JSON of an answer with the next token of the session, or the error of an ask.
+pub(super) type Answer = Pin<
+    Box<
+        dyn Future<Output = std::result::Result<(Answered, Option<SessionToken>), AskError>> + Send,
+    >,
+>;
+
+/// The session of a request.
+#[derive(Debug, Default)]
+pub(super) enum InSession {
+    /// The request is of none.
+    #[default]
+    No,
+    /// The first request of a session.
+    New,
+    /// A request that sees at least the events of the token.
+    After(SessionToken),
+}
+
+/// The things that go with a command beside it.
+#[derive(Debug, Default)]
+pub(super) struct Terms {
+    pub(super) metadata: Metadata,
+    pub(super) session: InSession,
+}
+
+impl Terms {
+    /// The reference with these terms, and whether the client wants the version of the answer.
+    fn apply<C: Send + 'static>(self, entity: EntityRef<C>) -> (EntityRef<C>, bool) {
+        let entity = with_metadata(entity, self.metadata);
+        match self.session {
+            InSession::No => (entity, false),
+            InSession::New => (entity, true),
+            InSession::After(token) => (entity.after(&token), true),
+        }
+    }
+}
 
 fn to_json(value: impl Serialize) -> std::result::Result<Value, AskError> {
     serde_json::to_value(value).map_err(|error| AskError::Unanswered(error.to_string()))
@@ -42,7 +76,26 @@ fn to_json(value: impl Serialize) -> std::result::Result<Value, AskError> {
 /// let ask = Ask::new(|reply_to| Command::Add { delta: 1, reply_to });
 /// # drop(ask);
 /// ```
-pub struct Ask<C>(Box<dyn FnOnce(EntityRef<C>) -> Answer + Send>);
+pub struct Ask<C>(MakeAnswer<C>);
+
+/// Asks the reference; with the version of the answer if the flag is set.
+type MakeAnswer<C> = Box<dyn FnOnce(EntityRef<C>, bool) -> Answer + Send>;
+
+async fn asked<C, R>(
+    entity: EntityRef<C>,
+    wants_version: bool,
+    command: impl FnOnce(ReplyTo<R>) -> C,
+) -> std::result::Result<(R, Option<SessionToken>), AskError>
+where
+    C: Send + 'static,
+    R: Serialize + DeserializeOwned + Send + 'static,
+{
+    if !wants_version {
+        return Ok((entity.ask(command).await?, None));
+    }
+    let (answer, token) = entity.ask_with_version(command).await?;
+    Ok((answer, Some(token)))
+}
 
 impl<C: Serialize + DeserializeOwned + Send + 'static> Ask<C> {
     /// An ask with the command that `command` makes of the receiver of the answer.
@@ -51,8 +104,11 @@ impl<C: Serialize + DeserializeOwned + Send + 'static> Ask<C> {
         R: Serialize + DeserializeOwned + Send + 'static,
         F: FnOnce(ReplyTo<R>) -> C + Send + 'static,
     {
-        Self(Box::new(move |entity| {
-            Box::pin(async move { entity.ask(command).await.and_then(to_json).map(Answered::Done) })
+        Self(Box::new(move |entity, wants_version| {
+            Box::pin(async move {
+                let (answer, token) = asked(entity, wants_version, command).await?;
+                Ok((Answered::Done(to_json(answer)?), token))
+            })
         }))
     }
 
@@ -64,18 +120,20 @@ impl<C: Serialize + DeserializeOwned + Send + 'static> Ask<C> {
         F: Serialize + DeserializeOwned + Send + 'static,
         M: FnOnce(ReplyTo<std::result::Result<R, F>>) -> C + Send + 'static,
     {
-        Self(Box::new(move |entity| {
+        Self(Box::new(move |entity, wants_version| {
             Box::pin(async move {
-                Ok(match entity.ask(command).await? {
+                let (answer, token) = asked(entity, wants_version, command).await?;
+                let answered = match answer {
                     Ok(done) => Answered::Done(to_json(done)?),
                     Err(refused) => Answered::Refused(to_json(refused)?),
-                })
+                };
+                Ok((answered, token))
             })
         }))
     }
 
-    fn ask(self, entity: EntityRef<C>) -> Answer {
-        (self.0)(entity)
+    fn ask(self, (entity, wants_version): (EntityRef<C>, bool)) -> Answer {
+        (self.0)(entity, wants_version)
     }
 }
 
@@ -206,7 +264,7 @@ pub(super) enum NotAsked {
 /// An entity type as the HTTP routes ask it.
 pub(super) trait Asked: Send + Sync {
     fn choose(&self, id: &str, target: &Target) -> Result<ReplicaId>;
-    /// Asks the entity: `None` reads, `Some` is the posted JSON. The command has this metadata.
+    /// Asks the entity on these terms: `None` reads, `Some` is the posted JSON.
     ///
     /// # Errors
     /// The reason why the entity was not asked.
@@ -214,7 +272,7 @@ pub(super) trait Asked: Send + Sync {
         &self,
         id: &str,
         replica: &ReplicaId,
-        metadata: Metadata,
+        terms: Terms,
         body: Option<Value>,
     ) -> std::result::Result<Answer, NotAsked>;
     /// Sends an encoded command; `None` when the type takes none.
@@ -225,7 +283,7 @@ pub(super) trait Asked: Send + Sync {
         &self,
         id: &str,
         replica: &ReplicaId,
-        metadata: Metadata,
+        terms: Terms,
         encoded: Encoded,
     ) -> std::result::Result<Option<EncodedAnswer>, NotAsked>;
     fn expected(&self) -> &'static str;
@@ -248,20 +306,19 @@ where
         &self,
         id: &str,
         replica: &ReplicaId,
-        metadata: Metadata,
+        terms: Terms,
         body: Option<Value>,
     ) -> std::result::Result<Answer, NotAsked> {
         let entity = self.entity_ref_for(id, replica).map_err(NotAsked::Wrong)?;
-        let entity = entity.with_metadata(metadata);
         let ask = ask_of::<E>(id, body)?;
-        Ok(ask.ask(entity))
+        Ok(ask.ask(terms.apply(entity)))
     }
 
     fn send(
         &self,
         id: &str,
         replica: &ReplicaId,
-        metadata: Metadata,
+        terms: Terms,
         encoded: Encoded,
     ) -> std::result::Result<Option<EncodedAnswer>, NotAsked> {
         let takes = guard::call("takes_commands", &id, E::takes_commands);
@@ -269,22 +326,30 @@ where
             return Ok(None);
         }
         let entity = self.entity_ref_for(id, replica).map_err(NotAsked::Wrong)?;
-        let mut entity = entity.with_metadata(metadata);
+        let (mut entity, wants_version) = terms.apply(entity);
         let Encoded { command, is_ask, time_left } = encoded;
         if let Some(time_left) = time_left {
             entity = entity.with_ask_timeout(time_left);
         }
         Ok(Some(Box::pin(async move {
-            if is_ask {
-                entity.ask_encoded(&command).await
-            } else {
-                entity.tell_encoded(&command).await.map(|()| Bytes::new())
+            match (is_ask, wants_version) {
+                (true, false) => entity.ask_encoded(&command).await,
+                (true, true) => entity.ask_encoded_with_version(&command).await,
+                (false, _) => entity.tell_encoded(&command).await.map(|()| Bytes::new()),
             }
         })))
     }
 
     fn expected(&self) -> &'static str {
         guard::call("expected", &std::any::type_name::<E>(), E::expected).unwrap_or("JSON")
+    }
+}
+
+/// The reference whose commands have this metadata, and the request id in it.
+fn with_metadata<C: Send + 'static>(entity: EntityRef<C>, metadata: Metadata) -> EntityRef<C> {
+    match metadata.request_id() {
+        Some(id) => entity.with_metadata(metadata).with_request_id(&id),
+        None => entity.with_metadata(metadata),
     }
 }
 

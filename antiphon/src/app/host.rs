@@ -9,25 +9,18 @@ use crate::persistence::entity::EventSourced;
 use crate::prelude::*;
 use crate::runtime::Metrics;
 
-/// The part of a node that is known before its entities start, for [`App::entity_with`].
+/// The things that are known before a node joins, for [`App::entity_with`].
 ///
 /// [`App::entity_with`]: super::App::entity_with
 #[derive(Clone)]
 pub struct Setup {
-    pub(super) node: Node,
     pub(super) replicas: Vec<ReplicaId>,
     pub(super) sections: Arc<Sections>,
 }
 
 impl Setup {
-    pub(super) fn new(node: &Node, config: &Config, sections: Sections) -> Result<Self> {
-        let replicas = config.replicas()?;
-        Ok(Self { node: node.clone(), replicas, sections: Arc::new(sections) })
-    }
-
-    /// The node.
-    pub fn node(&self) -> &Node {
-        &self.node
+    pub(super) fn new(config: &Config) -> Result<Self> {
+        Ok(Self { replicas: config.replicas()?, sections: Arc::new(config.sections()?) })
     }
 
     /// The replicas of the configuration, sorted: those of `replicas`, or one at the own place and
@@ -52,6 +45,7 @@ impl Setup {
 /// A running node with its entities, for the routes and commands of the application.
 #[derive(Clone)]
 pub struct Host {
+    pub(super) node: Node,
     pub(super) setup: Setup,
     pub(super) shardings: Arc<Shardings>,
 }
@@ -59,7 +53,7 @@ pub struct Host {
 impl Host {
     /// The node.
     pub fn node(&self) -> &Node {
-        self.setup.node()
+        &self.node
     }
 
     /// The registry of the node's metrics, for metrics of the application. `/metrics` has them too.

@@ -6,9 +6,11 @@
 //! cannot carry are percent-encoded in both directions. A command with the header `origin` is
 //! refused: a web page sent it, and any page can send one to a port that its reader reaches. So is
 //! a command whose `content-type` is not `application/json`: a page can send others without asking.
-//! With `http.trace_commands`, the header `traceparent` becomes metadata of the command. A command
-//! may come in its encoded form too, from [`client`](crate::client), where the entity type takes
-//! such commands.
+//! The header `antiphon-session` is `new` or the session token of the last answer; the answer then
+//! has the next token in the same header. With `http.trace_commands`, the header `traceparent`
+//! becomes metadata of the command. A command with the header `idempotency-key` is done once,
+//! although it is sent again with the same key. It may come in its encoded form too, from
+//! [`client`](crate::client), where the entity type takes such commands.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,11 +25,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use super::entity::{Answered, Asked, Encoded, NotAsked, Target};
+use super::entity::{Answered, Asked, Encoded, InSession, NotAsked, Target, Terms};
 use super::trace::TraceContext;
-use crate::app::header::{POLICY, REPLICA, decode as decode_header, encode as encode_header};
-use crate::app::{body, failure};
+use crate::app::body;
 use crate::base::guard::Guarded;
+use crate::client::failure;
+use crate::header::{
+    IDEMPOTENCY_KEY, NEW_SESSION, POLICY, REPLICA, SESSION, decode as decode_header,
+    encode as encode_header,
+};
 use crate::runtime::admin::MayHaveActed;
 
 mod encoded;
@@ -134,7 +140,8 @@ fn target(headers: &HeaderMap) -> std::result::Result<Target, String> {
     };
     if let Some(replica) = text(REPLICA) {
         let replica = replica?;
-        return ReplicaId::new(&replica)
+        // the empty name is that of the replica from the time before replication
+        return ReplicaId::try_from(Arc::<str>::from(&*replica))
             .map(Target::Replica)
             .map_err(|error| format!("header `{REPLICA}: {replica}`: {error}"));
     }
@@ -151,6 +158,35 @@ fn target(headers: &HeaderMap) -> std::result::Result<Target, String> {
         },
     };
     Ok(Target::Policy(policy))
+}
+
+/// The request id in the header `idempotency-key`, with or without quotes, for
+/// [`EntityRef::ask_once`] in a route of an application; `None`: the request has no such header.
+///
+/// # Errors
+/// `Rejected` when the header is there twice, or is no request id.
+pub fn request_id(headers: &HeaderMap) -> Result<Option<RequestId>> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let told = |why: String| Error::rejected(format!("header `{IDEMPOTENCY_KEY}`: {why}"));
+    if headers.get_all(IDEMPOTENCY_KEY).iter().count() > 1 {
+        return Err(told("expected one, actual several".to_owned()));
+    }
+    let text = decode_header(value.as_bytes()).map_err(told)?;
+    let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let id = RequestId::new(quoted.unwrap_or(&text));
+    id.map(Some).map_err(|error| told(error.to_string()))
+}
+
+/// The session of a request to this entity. A token of another entity is found by its reference.
+fn in_session(headers: &HeaderMap) -> Result<InSession> {
+    let Some(value) = headers.get(SESSION) else { return Ok(InSession::No) };
+    if value.as_bytes() == NEW_SESSION.as_bytes() {
+        return Ok(InSession::New);
+    }
+    let token = SessionToken::parse(value.to_str().unwrap_or("no text"));
+    token.map(InSession::After).map_err(|error| {
+        Error::rejected(format!("header `{SESSION}`: {error}, or `{NEW_SESSION}`"))
+    })
 }
 
 /// The body of a request.
@@ -190,14 +226,28 @@ async fn serve(
         true => TraceContext::of(headers).metadata(),
         false => Metadata::new(),
     };
+    let metadata = match request_id(headers) {
+        Ok(Some(id)) if !matches!(sent, Sent::Nothing) => metadata.with_request(&id),
+        Ok(_) => metadata,
+        Err(error) => {
+            return refuse(StatusCode::BAD_REQUEST, &error.to_string(), "a request id");
+        }
+    };
+    let terms = match in_session(headers) {
+        Ok(session) => Terms { metadata, session },
+        Err(error) => {
+            let expected = "`new`, or the value of the last answer";
+            return refuse(StatusCode::BAD_REQUEST, &error.to_string(), expected);
+        }
+    };
     let body = match sent {
         Sent::Nothing => None,
         Sent::Json(body) => Some(body),
         Sent::Encoded(encoded) => {
-            return encoded::serve(known.as_ref(), (id, &replica), metadata, encoded).await;
+            return encoded::serve(known.as_ref(), (id, &replica), terms, encoded).await;
         }
     };
-    match known.ask(id, &replica, metadata, body) {
+    match known.ask(id, &replica, terms, body) {
         Err(why) => not_asked(&why, known.expected()),
         Ok(asked) => {
             let subject = format!("{entity_type} {id}");
@@ -230,14 +280,20 @@ fn panicked(error: &str, without_effect: bool) -> Response {
 }
 
 /// The answer of an entity that was asked.
-fn answered(outcome: std::result::Result<Answered, AskError>, replica: &ReplicaId) -> Response {
-    let mut response = match outcome {
-        Ok(Answered::Done(body)) => answer(StatusCode::OK, &body, Some(replica)),
-        Ok(Answered::Refused(why)) => {
-            answer(StatusCode::CONFLICT, &json!({ "refused": why }), Some(replica))
+fn answered(
+    outcome: std::result::Result<(Answered, Option<SessionToken>), AskError>,
+    replica: &ReplicaId,
+) -> Response {
+    let (mut response, token) = match outcome {
+        Ok((Answered::Done(body), token)) => (answer(StatusCode::OK, &body, Some(replica)), token),
+        Ok((Answered::Refused(why), token)) => {
+            (answer(StatusCode::CONFLICT, &json!({ "refused": why }), Some(replica)), token)
         }
         Err(error) => return failed(&error, replica),
     };
+    if let Some(value) = token.and_then(|token| token.to_string().parse().ok()) {
+        response.headers_mut().insert(SESSION, value);
+    }
     response.extensions_mut().insert(MayHaveActed);
     response
 }
@@ -263,8 +319,11 @@ pub fn status(error: &AskError) -> StatusCode {
         AskError::Stopped(_)
         | AskError::NotHere(_)
         | AskError::Unavailable(_)
-        | AskError::Expired(_) => StatusCode::SERVICE_UNAVAILABLE,
+        | AskError::Expired(_)
+        | AskError::Behind(_) => StatusCode::SERVICE_UNAVAILABLE,
         AskError::Rejected(_) => StatusCode::BAD_REQUEST,
+        // what was asked for is there, and its answer is not
+        AskError::Done(_) => StatusCode::CONFLICT,
     }
 }
 

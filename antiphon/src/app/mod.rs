@@ -57,11 +57,9 @@ pub mod commands;
 pub mod config;
 mod descriptors;
 mod entity;
-pub(crate) mod failure;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod header;
 mod host;
 mod http;
 mod journal;
@@ -71,6 +69,7 @@ mod tools;
 mod trace;
 mod types;
 
+pub use crate::header;
 pub use crate::runtime::admin::{Caller, Right};
 pub use axum;
 pub use builder::{App, IntoRoutes};
@@ -78,7 +77,7 @@ pub use clap;
 pub use config::Section;
 pub use entity::{Ask, Body, HttpEntity};
 pub use host::{Host, Setup};
-pub use http::status;
+pub use http::{request_id, status};
 pub use tools::Tools;
 pub use trace::TraceContext;
 

@@ -24,7 +24,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::apart::apart;
 use super::builder::{MakeRoutes, Parts};
 use super::host::{Host, Setup};
-use super::types::{EntityType, Shardings};
+use super::types::{self, Prepared, Shardings};
 use crate::app::config::{self, Config, ConfigFile};
 use crate::app::descriptors;
 use crate::app::http;
@@ -172,7 +172,9 @@ async fn started(
 /// Starts a node. `joined` gets it as soon as it is a member.
 async fn start(config: &Config, parts: &Parts, joined: &OnceLock<Node>) -> Result<Started> {
     let listener = AdminServer::bind(config.http_bind, config.http(), parts.routes.is_some())?;
-    let own = config.sections()?;
+    // a mistake of the application is found before anybody sees the node
+    let setup = Setup::new(config)?;
+    let types = types::prepare(&parts.types, config, &setup).await?;
     let http_address = config.advertised(listener.local_address());
     // from here on, the process that started this node can ask over HTTP why the start waits
     output::tell(&json!({ "ready": false, "http": http_address }).to_string());
@@ -180,11 +182,7 @@ async fn start(config: &Config, parts: &Parts, joined: &OnceLock<Node>) -> Resul
     let embedded = Embedded::start_telling(settings, |reason| listener.waits(reason)).await?;
     let node = embedded.node.clone();
     let _ = joined.set(node.clone());
-    let setup = Setup::new(&node, config, own);
-    let served = match setup {
-        Ok(setup) => serve(setup, &embedded, config, parts, listener).await,
-        Err(error) => Err(error),
-    };
+    let served = serve((setup, types), &embedded, config, parts, listener).await;
     let server = match served {
         Ok(server) => server,
         Err(error) => {
@@ -214,14 +212,14 @@ async fn start(config: &Config, parts: &Parts, joined: &OnceLock<Node>) -> Resul
 
 /// Starts the entities of a node that has joined, and serves them and the application's routes.
 async fn serve(
-    setup: Setup,
+    (setup, types): (Setup, Vec<Box<dyn Prepared>>),
     embedded: &Embedded,
     config: &Config,
     parts: &Parts,
     listener: AdminListener,
 ) -> Result<AdminServer> {
-    let node = setup.node().clone();
-    let (host, entities) = start_entities(setup, config, &parts.types).await?;
+    let node = embedded.node.clone();
+    let (host, entities) = start_entities(&node, setup, config, types).await?;
     let application = match &parts.routes {
         Some(make) => Some(routes_of(make.clone(), host, config.start_timeout).await?),
         None => None,
@@ -236,19 +234,20 @@ async fn serve(
 
 /// Starts the entity types. Returns the node of the application, and the routes of the entities.
 async fn start_entities(
+    node: &Node,
     setup: Setup,
     config: &Config,
-    types: &[Box<dyn EntityType>],
+    types: Vec<Box<dyn Prepared>>,
 ) -> Result<(Host, Router)> {
     let (mut asked, mut shardings) = (BTreeMap::new(), Shardings::new());
-    let node = setup.node().clone();
     for entity_type in types {
-        let started = entity_type.start(&node, config, &setup).await?;
-        asked.insert(entity_type.name().to_owned(), started.asked);
+        let name = entity_type.name().to_owned();
+        let started = entity_type.start(node).await?;
+        asked.insert(name, started.asked);
         shardings.insert(started.behaviour, started.sharding);
     }
     Ok((
-        Host { setup, shardings: Arc::new(shardings) },
+        Host { node: node.clone(), setup, shardings: Arc::new(shardings) },
         http::entities(asked, config.http().trace_commands),
     ))
 }
@@ -319,6 +318,37 @@ mod tests {
         let node = seen.get().expect("the node had joined");
         assert!(node.is_leaving() && !node.is_live(), "the node has left");
     }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_wrong_provider_of_entity_with_is_refused_before_the_node_joins() {
+        let (_folder, text) = configuration();
+        let own = ShardingSettings { event_publishing: false, ..ShardingSettings::default() };
+        let app = crate::app::app("test").entity_with("x", move |_| {
+            let provider =
+                ReplicatedEntityProvider::at_each_place("x", |_: &ReplicationId| Nothing);
+            Ok(provider.with_settings(own.clone()))
+        });
+        let (parts, _) = app.into_parts();
+        let config = config::parse(&text, [], &parts.known).expect("a configuration");
+        let joined = OnceLock::new();
+        let Err(error) = start(&config, &parts, &joined).await else { panic!("it starts") };
+        assert!(error.to_string().contains("`[sharding.types.x]`"), "{error}");
+        assert!(joined.get().is_none(), "nobody has seen the node");
+    }
+
+    struct Nothing;
+
+    impl EventSourced for Nothing {
+        type Command = u8;
+        type Event = u8;
+        type State = u8;
+        fn on_command(&self, _: &CommandContext, _: &u8, _: u8) -> Effect<Self> {
+            Effect::none()
+        }
+        fn on_event(&self, _: &EventContext, _: &mut u8, _: &u8) {}
+    }
+
+    impl crate::app::HttpEntity for Nothing {}
 
     /// As at SIGTERM: the select of `run` must be polled while code of the application blocks.
     #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,15 @@ use super::entity::{Asked, HttpEntity};
 use super::host::Setup;
 use crate::prelude::*;
 
+type Preparing<'a> = Pin<Box<dyn Future<Output = Result<Box<dyn Prepared>>> + Send + 'a>>;
 type Starting<'a> = Pin<Box<dyn Future<Output = Result<Started>> + Send + 'a>>;
+
+/// An entity type with its provider, which can start on a node.
+pub(super) trait Prepared: Send + Sync {
+    fn name(&self) -> &str;
+    /// Starts the type on a node.
+    fn start<'a>(self: Box<Self>, node: &'a Node) -> Starting<'a>;
+}
 
 /// An entity type that runs.
 pub(super) struct Started {
@@ -36,8 +44,25 @@ pub(super) trait EntityType: Send + Sync {
     /// # Errors
     /// `Rejected` when the provider has settings of its own.
     fn check(&self) -> Result<()>;
-    /// Starts the type on a node.
-    fn start<'a>(&'a self, node: &'a Node, config: &'a Config, setup: &'a Setup) -> Starting<'a>;
+    /// Makes the provider, and checks it, before a node joins.
+    fn prepare<'a>(&'a self, config: &'a Config, setup: &'a Setup) -> Preparing<'a>;
+}
+
+/// Prepares all entity types of an application.
+///
+/// # Errors
+/// The error of the application's function; `Rejected` when its provider is of another type, or has
+/// settings of its own.
+pub(super) async fn prepare(
+    types: &[Box<dyn EntityType>],
+    config: &Config,
+    setup: &Setup,
+) -> Result<Vec<Box<dyn Prepared>>> {
+    let mut prepared = Vec::new();
+    for entity_type in types {
+        prepared.push(entity_type.prepare(config, setup).await?);
+    }
+    Ok(prepared)
 }
 
 type Provide<E> = Arc<dyn Fn(&Setup) -> Result<ReplicatedEntityProvider<E>> + Send + Sync>;
@@ -67,7 +92,7 @@ where
         self.settings.as_ref().map_or(Ok(()), |settings| own_settings(&self.name, settings))
     }
 
-    fn start<'a>(&'a self, node: &'a Node, config: &'a Config, setup: &'a Setup) -> Starting<'a> {
+    fn prepare<'a>(&'a self, config: &'a Config, setup: &'a Setup) -> Preparing<'a> {
         Box::pin(async move {
             let (provide, setup) = (self.provide.clone(), setup.clone());
             let what = "the provider of an entity type";
@@ -83,7 +108,27 @@ where
             own_settings(&self.name, provider.settings())?;
             let provider = config.with_replicas(provider)?;
             let provider = provider.with_settings(config.sharding.of(&self.name));
-            let sharding = Arc::new(ReplicatedSharding::init(node, provider).await?);
+            let prepared: Box<dyn Prepared> = Box::new(Ready(provider));
+            Ok(prepared)
+        })
+    }
+}
+
+/// A provider that was checked.
+struct Ready<E: HttpEntity>(ReplicatedEntityProvider<E>);
+
+impl<E> Prepared for Ready<E>
+where
+    E: HttpEntity,
+    E::Command: Serialize + DeserializeOwned,
+{
+    fn name(&self) -> &str {
+        self.0.entity_type()
+    }
+
+    fn start<'a>(self: Box<Self>, node: &'a Node) -> Starting<'a> {
+        Box::pin(async move {
+            let sharding = Arc::new(ReplicatedSharding::init(node, self.0).await?);
             Ok(Started { asked: sharding.clone(), behaviour: TypeId::of::<E>(), sharding })
         })
     }

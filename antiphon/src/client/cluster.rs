@@ -11,15 +11,13 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::EntityClient;
 use super::pool::{Attempt, Pool};
-use crate::app::client::Access;
-use crate::app::failure;
-use crate::app::header::{ANSWER_TYPE, COMMAND_TYPE, TELL, TIME_LEFT};
+use super::{Access, EntityClient, failure};
 use crate::base::backoff::{Backoff, Jitter};
 use crate::base::bounds;
 use crate::base::text::foreign;
 use crate::base::time::{Clock, SystemClock};
+use crate::header::{ANSWER_TYPE, COMMAND_TYPE, TELL, TIME_LEFT};
 use crate::prelude::*;
 
 /// The default of the commands that are under way at once.
@@ -155,8 +153,8 @@ impl Cluster {
     /// # Errors
     /// `Rejected` when the type or the id is not allowed.
     pub fn entity<C>(&self, entity_type: &str, id: &str) -> Result<EntityClient<C>> {
-        ReplicationId::new(entity_type, id, ReplicaId::empty())?;
-        Ok(EntityClient::new(self.clone(), entity_type, id, self.0.ask_timeout))
+        let entity = ReplicationId::new(entity_type, id, ReplicaId::empty())?;
+        Ok(EntityClient::new(self.clone(), entity, self.0.ask_timeout))
     }
 
     /// Sends a command, to one address after the other while it certainly has no effect.

@@ -12,8 +12,10 @@ use serde::de::DeserializeOwned;
 
 use super::Cluster;
 use super::cluster::Sent;
-use crate::app::header::{POLICY, REPLICA, encode};
-use crate::persistence::reply::{RemoteCompletion, ReplyRegistrar, encode_command, reply_channel};
+use crate::header::{IDEMPOTENCY_KEY, NEW_SESSION, POLICY, REPLICA, SESSION, encode};
+use crate::persistence::reply::{
+    Claim, RemoteCompletion, ReplyRegistrar, Session, claimed_reply_channel, encode_command,
+};
 use crate::prelude::*;
 
 /// A reference to an entity of a cluster, from a program outside it. Cheap to clone. The errors are
@@ -23,17 +25,21 @@ pub struct EntityClient<C> {
     path: Arc<str>,
     headers: Vec<(&'static str, String)>,
     ask_timeout: Duration,
+    entity: ReplicationId,
+    after: Option<SessionToken>,
     commands: PhantomData<fn(C)>,
 }
 
 impl<C> Clone for EntityClient<C> {
     fn clone(&self) -> Self {
-        let Self { cluster, path, headers, ask_timeout, commands } = self;
+        let Self { cluster, path, headers, ask_timeout, entity, after, commands } = self;
         Self {
             cluster: cluster.clone(),
             path: path.clone(),
             headers: headers.clone(),
             ask_timeout: *ask_timeout,
+            entity: entity.clone(),
+            after: after.clone(),
             commands: *commands,
         }
     }
@@ -46,15 +52,11 @@ impl<C> fmt::Debug for EntityClient<C> {
 }
 
 impl<C> EntityClient<C> {
-    pub(super) fn new(
-        cluster: Cluster,
-        entity_type: &str,
-        id: &str,
-        ask_timeout: Duration,
-    ) -> Self {
-        let path = format!("/entities/{}/{}", in_path(entity_type), in_path(id));
-        let (path, headers) = (path.into(), Vec::new());
-        Self { cluster, path, headers, ask_timeout, commands: PhantomData }
+    pub(super) fn new(cluster: Cluster, entity: ReplicationId, ask_timeout: Duration) -> Self {
+        let names = (in_path(entity.entity_type()), in_path(entity.entity_id()));
+        let path = format!("/entities/{}/{}", names.0, names.1).into();
+        let (headers, after, commands) = (Vec::new(), None, PhantomData);
+        Self { cluster, path, headers, ask_timeout, entity, after, commands }
     }
 
     /// The same reference with another time limit of a command, over all attempts.
@@ -89,6 +91,24 @@ impl<C> EntityClient<C> {
         self.with_header("traceparent", encode(traceparent))
     }
 
+    /// The same reference, whose commands are handled by a replica that has the events of the
+    /// token, as [`EntityRef::after`] says. A second token adds its events.
+    #[must_use]
+    pub fn after(&self, token: &SessionToken) -> Self {
+        let mut after = self.clone();
+        let mut both = token.clone();
+        match &self.after {
+            // one of the two is of another entity, and is refused at the command
+            Some(before) if !before.is_of(&self.entity) => return after,
+            Some(before) if token.is_of(&self.entity) => {
+                both.merge(before).expect("both are of this entity");
+            }
+            Some(_) | None => {}
+        }
+        after.after = Some(both);
+        after
+    }
+
     fn with_header(mut self, name: &'static str, value: String) -> Self {
         self.headers.retain(|(other, _)| *other != name);
         self.headers.push((name, value));
@@ -113,15 +133,97 @@ impl<C: Serialize> EntityClient<C> {
     where
         R: Serialize + DeserializeOwned + Send + 'static,
     {
-        let (reply_to, reply) = reply_channel();
+        let session = self.session()?;
+        let session = self.after.as_ref().map(|_| Arc::new(session));
+        self.ask_in(session, command).await
+    }
+
+    /// The same, with the token of the events that the answer could have seen, as
+    /// [`EntityRef::ask_with_version`] says.
+    ///
+    /// # Errors
+    /// As for [`Self::ask`].
+    pub async fn ask_with_version<R>(
+        &self,
+        command: impl FnOnce(ReplyTo<R>) -> C,
+    ) -> std::result::Result<(R, SessionToken), AskError>
+    where
+        R: Serialize + DeserializeOwned + Send + 'static,
+    {
+        let session = Arc::new(self.session()?.with_version());
+        let answer = self.ask_in(Some(session.clone()), command).await?;
+        Ok((answer, session.token()))
+    }
+
+    /// The session of a command.
+    fn session(&self) -> std::result::Result<Session, AskError> {
+        let session = Session::after(&self.entity, self.after.as_ref());
+        session.map_err(|error| AskError::Rejected(error.to_string()))
+    }
+
+    async fn ask_in<R>(
+        &self,
+        session: Option<Arc<Session>>,
+        command: impl FnOnce(ReplyTo<R>) -> C,
+    ) -> std::result::Result<R, AskError>
+    where
+        R: Serialize + DeserializeOwned + Send + 'static,
+    {
+        let is_in_session = session.is_some();
+        let claim = Claim::unlimited().in_session(session);
+        let (reply_to, reply) = claimed_reply_channel(&claim);
         let only = Arc::new(Only::default());
         let command = encoded(&command(reply_to), only.clone())?;
         let completion = only.0.lock().take();
         let Some(completion) = completion else {
             return Err(AskError::Rejected("the command has no place for the answer".into()));
         };
-        completion(self.send(command, true).await);
+        completion(self.send(command, true, is_in_session).await);
         reply.now()
+    }
+
+    /// Sends a command that is done once, although it is sent again with the same id, as
+    /// [`EntityRef::ask_once`] does: after an error whose effect is unknown, call again.
+    ///
+    /// ```no_run
+    /// # use antiphon::prelude::*;
+    /// # #[derive(Debug, serde::Serialize, serde::Deserialize)]
+    /// # enum Command { CheckOut { reply_to: ReplyTo<u64> } }
+    /// # async fn example(cart: antiphon::client::EntityClient<Command>) -> Result<()> {
+    /// let id = RequestId::new("order-2026-11-30-7")?;
+    /// let cents = cart.ask_once(&id, |reply_to| Command::CheckOut { reply_to }).await?;
+    /// # drop(cents);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Self::ask`]; `Done` when the request was done, and its answer is not kept.
+    pub async fn ask_once<R>(
+        &self,
+        id: &RequestId,
+        command: impl FnOnce(ReplyTo<R>) -> C,
+    ) -> std::result::Result<R, AskError>
+    where
+        R: Serialize + DeserializeOwned + Send + 'static,
+    {
+        self.clone().with_header(IDEMPOTENCY_KEY, encode(id.as_str())).ask(command).await
+    }
+
+    /// The same as [`Self::ask_once`] for a command whose answer is a value or a refusal.
+    ///
+    /// # Errors
+    /// `Refused` when the entity has refused; `NoAnswer` with the error of [`Self::ask_once`].
+    pub async fn try_ask_once<T, R>(
+        &self,
+        id: &RequestId,
+        command: impl FnOnce(ReplyTo<std::result::Result<T, R>>) -> C,
+    ) -> std::result::Result<T, AskFailure<R>>
+    where
+        T: Serialize + DeserializeOwned + Send + 'static,
+        R: Serialize + DeserializeOwned + Send + 'static,
+    {
+        AskFailure::flatten(self.ask_once(id, command).await)
     }
 
     /// The same for a command whose answer is a value or a refusal of the application.
@@ -148,11 +250,22 @@ impl<C: Serialize> EntityClient<C> {
     /// As for [`EntityRef::tell_acknowledged`], and for [`Self::ask`].
     pub async fn tell(&self, command: &C) -> std::result::Result<(), AskError> {
         let command = encoded(command, Arc::new(Only::default()))?;
-        self.send(command, false).await.map(drop)
+        self.session()?;
+        self.send(command, false, self.after.is_some()).await.map(drop)
     }
 
-    async fn send(&self, command: Bytes, is_ask: bool) -> std::result::Result<Bytes, AskError> {
-        let sent = Sent { path: &self.path, headers: &self.headers, command, is_ask };
+    async fn send(
+        &self,
+        command: Bytes,
+        is_ask: bool,
+        is_in_session: bool,
+    ) -> std::result::Result<Bytes, AskError> {
+        let mut headers = self.headers.clone();
+        if is_in_session {
+            let token = self.after.as_ref().map(ToString::to_string);
+            headers.push((SESSION, token.unwrap_or_else(|| NEW_SESSION.to_owned())));
+        }
+        let sent = Sent { path: &self.path, headers: &headers, command, is_ask };
         self.cluster.send(&sent, self.ask_timeout).await
     }
 }

@@ -22,20 +22,27 @@
 //! A client has a token or a client certificate with the right `entities`, HTTPS, and its lines in
 //! the audit log. The command goes in the encoding of the links, so that every command of a type
 //! can be sent and not only those that have JSON; therefore a type takes such commands only where
-//! [`HttpEntity::takes_commands`](crate::app::HttpEntity::takes_commands) says so.
+//! `HttpEntity::takes_commands` says so.
 //!
 //! The encoding has no names of fields: program and nodes must have the same type of commands. A
-//! command of another shape is refused, or read as another one where its bytes fit both. Add new
-//! variants at the end, and upgrade the nodes first.
+//! command of another shape is refused, or read as another one where its bytes fit both: the nodes
+//! do not tell the shapes of their commands, so nothing is compared. Add new variants at the end,
+//! and upgrade the nodes first.
+//!
+//! A program needs the feature `client` of this crate only: `antiphon = { version = "..",
+//! default-features = false, features = ["client"] }`.
 //!
 //! - `cluster`: the addresses, and the attempts of one command;
 //! - `pool`: the connections to one node;
-//! - `entity`: the typed reference.
+//! - `entity`: the typed reference;
+//! - `access`: tokens and certificates; `failure`: the errors of asks as JSON.
 
+mod access;
 mod cluster;
 mod entity;
+pub(crate) mod failure;
 mod pool;
 
-pub use crate::app::client::{Access, AccessArguments};
+pub use access::{Access, AccessArguments};
 pub use cluster::Cluster;
 pub use entity::EntityClient;

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use crate::app::client::Access;
+use super::Access;
 use crate::prelude::*;
 
 /// Most bytes of an answer.

@@ -10,6 +10,7 @@ enum Message {
     Get(u64, RpcReplyPort<u64>),
 }
 
+#[cfg(feature = "cluster")]
 impl ractor::Message for Message {}
 
 impl Actor for Echo {

@@ -72,6 +72,15 @@ async fn local(count: usize) -> f64 {
     rate
 }
 
+/// Asks `count` times, for a profiler: `local`, or else the bare actor.
+pub(crate) async fn serve(what: &str, count: usize) {
+    let rate = match what {
+        "local" => local(count).await,
+        _ => ractor_call::round_trips_per_second(count, IN_FLIGHT).await,
+    };
+    println!("{rate}");
+}
+
 /// A reference to an entity of the child's place; the node here hosts no shard of that place.
 async fn remote_counter(folder: &tempfile::TempDir) -> EntityRef<Command> {
     let node = node(folder.path(), "A", "B").await.node;

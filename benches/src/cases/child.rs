@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{cassandra, idle, replication, start};
+use super::{asks, cassandra, idle, replication, start};
 use crate::baseline::tcp_echo;
 use crate::process::runtime;
 
@@ -15,6 +15,7 @@ pub(crate) fn child(arguments: &[String]) -> Option<ExitCode> {
         "child-start-peer" => runtime().block_on(start::serve_peer(text(1))),
         "child-start" => runtime().block_on(start::serve(text(1))),
         "child-cassandra" => runtime().block_on(cassandra::serve(text(1))),
+        "child-asks" => runtime().block_on(asks::serve(text(1), text(2).parse().unwrap_or(0))),
         "child-idle" => runtime().block_on(idle::serve(text(1), text(2).parse().unwrap_or(0))),
         _ => return None,
     }

@@ -6,10 +6,10 @@
 //! [`Command::Open`]. The auction is closed when all replicas have ended it; then no bid can be in
 //! flight any more, because events arrive in causal order.
 //!
-//! One replica, which is chosen from the id ([`designated`]), then names the winner by one event,
-//! [`Event::Won`]. It looks every second, by a reminder that fires at this replica only and lasts
-//! until the winner is named. A reaction (`on_replicated`) would be quicker, but a replica that
-//! reacts writes one row more for each append of bids of others.
+//! One replica, the designated one, then names the winner by one event, [`Event::Won`]. It looks
+//! every second, by a reminder that fires at this replica only and lasts until the winner is named.
+//! A reaction (`on_replicated`) would be quicker, but a replica that reacts writes one row more for
+//! each append of bids of others.
 
 mod bids;
 mod http;
@@ -17,7 +17,6 @@ mod http;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use antiphon::persistence::identity::Slice;
 use antiphon::prelude::*;
 pub use bids::{Bids, RecordedBid, recorded};
 use serde::{Deserialize, Serialize};
@@ -195,12 +194,6 @@ impl EventSourced for AuctionHouse {
     }
 }
 
-/// The replica that names the winner of an auction, of these sorted replicas.
-pub fn designated<'a>(replicas: &'a [ReplicaId], auction: &str) -> &'a ReplicaId {
-    let slice = Slice::of("auction", auction).number();
-    &replicas[usize::from(slice) % replicas.len()]
-}
-
 fn beats(new: &(Bid, Timestamp), best: &(Bid, Timestamp)) -> bool {
     let rank = |(bid, time): &(Bid, Timestamp)| {
         (std::cmp::Reverse(bid.amount), *time, bid.bidder.clone(), bid.number)
@@ -210,7 +203,7 @@ fn beats(new: &(Bid, Timestamp), best: &(Bid, Timestamp)) -> bool {
 
 impl AuctionHouse {
     fn finish(&self, context: &CommandContext) -> Effect<Self> {
-        let replica = designated(context.all_replicas(), context.entity_id()).clone();
+        let replica = context.designated().clone();
         let name = Reminder::after(Duration::ZERO).every(LOOK).at_replica(replica);
         self.persist(Event::Finished).remind(NAME, name)
     }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use antiphon::LocalPlace;
 use antiphon::base::time::{Clock, SystemClock};
-use antiphon::persistence::entity::testkit::EntityTest;
 use antiphon::prelude::*;
-use antiphon_auction::{AuctionHouse, Bid, Command, Event, Placed, designated, provider};
+use antiphon::testkit::EntityTest;
+use antiphon_auction::{AuctionHouse, Bid, Command, Event, Placed, provider};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const AUCTIONS: usize = 6;
@@ -52,7 +52,11 @@ async fn the_designated_replica_names_the_winner_of_bids_at_both_places_once() {
     let mut listeners = [at_a.events().unwrap(), at_b.events().unwrap()];
 
     let names: Vec<String> = (0..AUCTIONS).map(|number| format!("a-{number}")).collect();
-    let homes: Vec<_> = names.iter().map(|name| designated(&replicas, name)).collect();
+    let designated = |name: &str| {
+        let id = ReplicationId::new("auction", name, ReplicaId::empty()).unwrap();
+        id.designated(&replicas).unwrap()
+    };
+    let homes: Vec<_> = names.iter().map(|name| designated(name)).collect();
     assert!(replicas.iter().all(|replica| homes.contains(&replica)), "both name winners");
     // the last one ends later: when it is decided, the others have had their time to go wrong
     for (number, name) in names.iter().enumerate() {
@@ -90,7 +94,7 @@ async fn the_designated_replica_names_the_winner_of_bids_at_both_places_once() {
         };
         tokio::time::timeout(PATIENCE, listened).await.expect("every winner is named");
         for name in &names {
-            let expected = (designated(&replicas, name).clone(), Some(best[name].clone()));
+            let expected = (designated(name).clone(), Some(best[name].clone()));
             assert_eq!(won[name], [expected], "{name} at {replica}");
         }
     }

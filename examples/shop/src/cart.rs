@@ -12,7 +12,7 @@ use antiphon::app::{Ask, Body, HttpEntity};
 use antiphon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::home::{at_home, own_home, pass_on};
+use crate::home::{at_home, pass_on};
 use crate::{CartEvent, Contents, Hold, Reserved, ShopSettings, Stage, Stock, StockCommand};
 
 /// The reminder that ends a cart.
@@ -97,9 +97,14 @@ pub struct Cart {
 }
 
 impl Cart {
+    /// The behaviour with these settings.
+    pub fn new(settings: Arc<ShopSettings>) -> Self {
+        Self { settings }
+    }
+
     /// The carts with these settings: a replica at each place.
     pub fn provider(settings: Arc<ShopSettings>) -> ReplicatedEntityProvider<Self> {
-        let cart = move |_: &ReplicationId| Self { settings: settings.clone() };
+        let cart = move |_: &ReplicationId| Self::new(settings.clone());
         ReplicatedEntityProvider::at_each_place(Self::TYPE, cart)
     }
 
@@ -108,7 +113,8 @@ impl Cart {
 
     /// The effect of a customer's command: puts the end of the cart off.
     fn used(&self, context: &CommandContext, event: CartEvent) -> Effect<Self> {
-        let expire = Reminder::after(self.settings.expires_after).at_replica(own_home(context));
+        let expire =
+            Reminder::after(self.settings.expires_after).at_replica(context.designated().clone());
         self.persist(event).remind(EXPIRE, expire)
     }
 
@@ -196,7 +202,9 @@ impl Cart {
         }
         let (id, items) = (context.entity_id().to_owned(), cart.items.clone());
         let stocks = stocks(context, cart).collect();
-        self.used(context, CartEvent::CheckoutBegun).then_asynchronous(
+        // no event before the decision: a request whose events are stored is done, and a checkout
+        // that fails is to be tried again with the same request id
+        self.none().then_asynchronous(
             move |_| reserve_all(id, stocks),
             move |answers| CartCommand::Checked {
                 items,
@@ -309,7 +317,7 @@ impl EventSourced for Cart {
         cart: &Contents,
         command: CartCommand,
     ) -> Effect<Self> {
-        let is_home = own_home(context) == *context.replica_id();
+        let is_home = context.is_designated();
         match command {
             CartCommand::Get { reply_to } => self.reply(reply_to, cart.clone()),
             command if !is_home => pass_on(context, command),

@@ -1,5 +1,6 @@
-//! The checkout route: asks the cart, which asks the stocks. A checkout that is repeated takes
-//! nothing twice, so a client repeats it after any error.
+//! The checkout route: asks the cart, which asks the stocks. A client repeats it after any error,
+//! with the same header `idempotency-key`: the checkout is done once, and each repetition gets the
+//! answer of the first one.
 
 use antiphon::app::{Host, status};
 use antiphon::prelude::*;
@@ -30,14 +31,20 @@ impl Checkout {
     }
 }
 
-/// Checks a cart out. Returns the status of the answer and its body.
-pub async fn check_out(shop: &Checkout, cart: &str) -> (u16, Value) {
+/// Checks a cart out, once for each request id. Returns the status of the answer and its body.
+pub async fn check_out(shop: &Checkout, cart: &str, request: Option<&RequestId>) -> (u16, Value) {
     let cart = shop.host.entities::<Cart>().and_then(|carts| {
         // any replica will do: it passes the command on to the home of the cart
         carts.route(cart, &RoutingPolicy::FailOver)
     });
     let (outcome, status, body) = match cart {
-        Ok(cart) => outcome(cart.try_ask(|reply_to| CartCommand::CheckOut { reply_to }).await),
+        Ok(cart) => {
+            let command = |reply_to| CartCommand::CheckOut { reply_to };
+            outcome(match request {
+                Some(id) => cart.try_ask_once(id, command).await,
+                None => cart.try_ask(command).await,
+            })
+        }
         Err(error) => {
             ("failed", 400, json!({ "error": error.to_string(), "without_effect": true }))
         }
@@ -51,17 +58,21 @@ fn outcome(sold: std::result::Result<u64, AskFailure<NotSold>>) -> (&'static str
         Ok(cents) => ("sold", 200, json!({ "cents": cents, "missing": [] })),
         Err(AskFailure::Refused(NotSold::Missing(left))) => {
             let missing = left.iter().map(|(item, left)| json!({ "item": item, "left": left }));
-            ("missing", 409, json!({ "missing": missing.collect::<Vec<_>>() }))
+            let missing = missing.collect::<Vec<_>>();
+            ("missing", 409, json!({ "kind": "missing", "missing": missing }))
         }
         Err(AskFailure::Refused(NotSold::Refused(why))) => {
-            ("refused", 409, json!({ "refused": why }))
+            ("refused", 409, json!({ "kind": "refused", "refused": why }))
         }
         Err(AskFailure::Refused(NotSold::Unavailable(why))) => {
             ("failed", 503, json!({ "error": why, "without_effect": false }))
         }
         Err(AskFailure::NoAnswer(error)) => {
             let without_effect = error.is_without_effect();
-            let body = json!({ "error": error.to_string(), "without_effect": without_effect });
+            let mut body = json!({ "error": error.to_string(), "without_effect": without_effect });
+            if let AskError::Done(_) = &error {
+                body["kind"] = json!("done");
+            }
             ("failed", status(&error).as_u16(), body)
         }
     }

@@ -48,7 +48,7 @@ pub enum CartEvent {
         /// Their number.
         count: u32,
     },
-    /// The customer wants to pay, which puts the end of the cart off.
+    /// The customer wanted to pay. Stored by earlier versions, before the stocks were asked.
     CheckoutBegun,
     /// The cart is an order: the stocks have all of its pieces, and give them to nobody else.
     Sold {

@@ -5,19 +5,14 @@
 //! a copy for reading. While the place of a home is away, its carts and stocks take no commands.
 //! A change of the list of places moves homes: stop the shop for it.
 
-use antiphon::persistence::identity::Slice;
 use antiphon::prelude::*;
 
 /// The home of an entity, of these sorted replicas: the same at every replica, spread by the id.
 pub fn home<'a>(replicas: &'a [ReplicaId], entity_type: &str, id: &str) -> &'a ReplicaId {
-    let slice = Slice::of(entity_type, id).number();
-    &replicas[usize::from(slice) % replicas.len()]
-}
-
-/// The home of the entity whose handler this is.
-pub(crate) fn own_home(context: &CommandContext) -> ReplicaId {
-    let id = context.replication_id();
-    home(context.all_replicas(), id.entity_type(), id.entity_id()).clone()
+    let entity = ReplicationId::new(entity_type, id, ReplicaId::empty());
+    let designated = entity.ok().and_then(|entity| entity.designated(replicas));
+    // an id that is not allowed has no entity: nothing is decided for it
+    designated.unwrap_or(&replicas[0])
 }
 
 /// A reference to an entity at its home.
@@ -36,7 +31,11 @@ pub(crate) fn at_home<C: Send + 'static>(
 pub(crate) fn pass_on<E: EventSourced>(context: &CommandContext, command: E::Command) -> Effect<E> {
     let id = context.replication_id();
     match at_home(context, id.entity_type(), id.entity_id()) {
-        Ok(at_home) => at_home.tell(command),
+        // the home decides, so it has to know the repetitions
+        Ok(at_home) => match context.request_id() {
+            Some(request) => at_home.with_request_id(&request).tell(command),
+            None => at_home.tell(command),
+        },
         // the asker gets an error, since the command is dropped
         Err(_) => return Effect::unhandled(),
     }

@@ -1,25 +1,28 @@
-//! A replicated service of its own: carts and stock, with settings, a metric, a route and a
-//! command. `shop demo` runs two places on this machine.
+//! A replicated service of its own: carts, stock and tickets, with settings, a metric, a route and
+//! a command. `shop demo` runs two places on this machine.
 
 use std::process::ExitCode;
 
-use antiphon::app::{Host, Tools, axum, clap};
+use antiphon::app::{Host, Tools, axum, clap, request_id};
 use antiphon::prelude::*;
 use antiphon_shop::checkout::{self, Checkout};
-use antiphon_shop::{Cart, ShopSettings, Stock};
+use antiphon_shop::{Cart, ShopSettings, Stock, Tickets};
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 
 fn main() -> ExitCode {
     antiphon::app::app("shop")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Carts and stock with a replica in each place.")
+        .about("Carts, stock and tickets with a replica in each place.")
         .entity_with(Stock::TYPE, |setup| {
             Ok(Stock::provider(setup.section::<ShopSettings>()?.expires_after))
         })
         .entity_with(Cart::TYPE, |setup| Ok(Cart::provider(setup.section::<ShopSettings>()?)))
+        .entity_with(Tickets::TYPE, |setup| {
+            Ok(Tickets::provider(setup.section::<ShopSettings>()?.gifts_within))
+        })
         .section::<ShopSettings>("shop")
         .routes(routes)
         .command("prices", prices)
@@ -34,8 +37,15 @@ fn routes(host: &Host) -> Result<Router> {
 async fn check_out(
     State(shop): State<Checkout>,
     Path(cart): Path<String>,
+    headers: HeaderMap,
 ) -> (StatusCode, axum::Json<serde_json::Value>) {
-    let (status, body) = checkout::check_out(&shop, &cart).await;
+    let (status, body) = match request_id(&headers) {
+        Ok(request) => checkout::check_out(&shop, &cart, request.as_ref()).await,
+        Err(error) => {
+            let error = error.to_string();
+            (400, serde_json::json!({ "error": error, "without_effect": true }))
+        }
+    };
     (StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), axum::Json(body))
 }
 

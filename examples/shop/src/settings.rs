@@ -16,6 +16,10 @@ pub struct ShopSettings {
     /// and after which a stock asks the cart of a reservation; from one second to 30 days.
     #[serde(with = "antiphon::base::time::text")]
     pub expires_after: Duration,
+    /// Longest time for which a sale of tickets waits for a gift of another place; from 10 ms to
+    /// one minute.
+    #[serde(with = "antiphon::base::time::text")]
+    pub gifts_within: Duration,
     /// The price of each item, in cents.
     pub prices: BTreeMap<String, u64>,
 }
@@ -25,6 +29,7 @@ impl Default for ShopSettings {
         Self {
             items_max: 100,
             expires_after: Duration::from_secs(15 * 60),
+            gifts_within: Duration::from_secs(1),
             prices: BTreeMap::new(),
         }
     }
@@ -44,6 +49,12 @@ impl Section for ShopSettings {
             return Err(Error::rejected(format!(
                 "`expires_after`: expected 1s to 30 days, actual {:?}",
                 self.expires_after
+            )));
+        }
+        if !(Duration::from_millis(10)..=Duration::from_secs(60)).contains(&self.gifts_within) {
+            return Err(Error::rejected(format!(
+                "`gifts_within`: expected 10ms to 1 min, actual {:?}",
+                self.gifts_within
             )));
         }
         Ok(())

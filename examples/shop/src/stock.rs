@@ -12,7 +12,7 @@ use antiphon::app::{Ask, Body, HttpEntity};
 use antiphon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::home::{at_home, own_home, pass_on};
+use crate::home::{at_home, pass_on};
 use crate::pieces::{Levels, Pieces, Reserved, StockEvent};
 use crate::{Cart, CartCommand, Hold};
 
@@ -105,7 +105,7 @@ impl Stock {
                     return effect;
                 }
                 let check = Reminder::after(self.expires_after).every(self.expires_after);
-                effect.remind(CHECK, check.at_replica(own_home(context)))
+                effect.remind(CHECK, check.at_replica(context.designated().clone()))
             }
             Reserved::All(_) | Reserved::Only(_) | Reserved::Full => self.reply(reply_to, answer),
         }
@@ -129,7 +129,7 @@ impl EventSourced for Stock {
         pieces: &Pieces,
         command: StockCommand,
     ) -> Effect<Self> {
-        let is_home = own_home(context) == *context.replica_id();
+        let is_home = context.is_designated();
         match command {
             StockCommand::Get { reply_to } => self.reply(reply_to, pieces.levels()),
             command if !is_home => pass_on(context, command),

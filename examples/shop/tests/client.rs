@@ -12,9 +12,13 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 async fn nodes(folder: &Path, count: usize, extra: &str) -> LocalCluster {
+    places(folder, &["DC-A"], count, extra).await
+}
+
+async fn places(folder: &Path, names: &[&str], count: usize, extra: &str) -> LocalCluster {
     let cluster = LocalCluster::start(LocalClusterSettings {
         data_dir: folder.to_path_buf(),
-        replicas: vec!["DC-A".to_owned()],
+        replicas: names.iter().map(|name| (*name).to_owned()).collect(),
         nodes_per_replica: count,
         journals: LocalJournals::default(),
         tls: false,
@@ -78,6 +82,34 @@ async fn a_program_outside_asks_through_the_kill_and_the_return_of_nodes() {
     let (returned, answer) = tokio::join!(cluster.restart(&names[0]), stock.ask(put(1)));
     returned.expect("the node comes back");
     assert_eq!(answer, Ok(7), "each command was handled once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_outside_reads_its_own_cart_at_the_other_place_by_a_session_token() {
+    let folder = TempDir::new().expect("a folder");
+    // no event comes by itself
+    let silent = "[sharding]\nevent_publishing = false\nloop_interval = \"1h\"\nloop_interval_max = \"1h\"\n";
+    let cluster = places(folder.path(), &["DC-A", "DC-B"], 1, silent).await;
+    let addresses = cluster.nodes().iter().map(|node| node.http.clone());
+    let outside = Cluster::new(addresses).expect("addresses").with_ask_timeout(PATIENCE);
+    let stock = outside.entity::<StockCommand>("stock", "pen").expect("a reference");
+    assert_eq!(stock.ask(put(10)).await, Ok(10));
+    for number in 0..4 {
+        let id = format!("c-{number}");
+        let cart = outside.entity::<CartCommand>("cart", &id).expect("a reference");
+        let add = |reply_to| CartCommand::Add { item: "pen".to_owned(), count: 2, reply_to };
+        let (added, token) = cart.ask_with_version(add).await.expect("an answer");
+        assert_eq!(added.expect("room").items["pen"], 2);
+        for place in ["DC-A", "DC-B"] {
+            let replica = ReplicaId::new(place).expect("a name");
+            let there = cart.clone().with_replica(&replica).after(&token);
+            let read = there.ask(|reply_to| CartCommand::Get { reply_to }).await;
+            assert_eq!(read.expect("the cart").items["pen"], 2, "{id} at {place}");
+        }
+        let other = outside.entity::<CartCommand>("cart", "another").expect("a reference");
+        let error = other.after(&token).ask(|reply_to| CartCommand::Get { reply_to }).await;
+        assert!(matches!(error, Err(AskError::Rejected(why)) if why.contains(&id)));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

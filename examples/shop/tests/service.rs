@@ -169,7 +169,7 @@ fn the_shop_has_a_command_of_its_own_beside_those_of_every_node() {
     let help = Command::new(SHOP).arg("--help").output().expect("the program runs");
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
     let commands =
-        ["Carts and stock", "prices", "node", "check", "cert", "token", "status", "demo"];
+        ["Carts, stock and tickets", "prices", "node", "check", "cert", "token", "status", "demo"];
     for command in commands {
         assert!(help.contains(command), "{command}: {help}");
     }
@@ -190,16 +190,17 @@ fn demo_until(signal: &str) {
     command.args(["demo", "--nodes", "1", "--extra"]).arg(&extra);
     command.arg("--data-dir").arg(folder.path().join("data"));
     let mut demo = command.stdout(std::process::Stdio::piped()).spawn().expect("it starts");
-    let lines = BufReader::new(demo.stdout.take().expect("piped")).lines();
-    let mut told = Vec::new();
-    for line in lines {
-        told.push(line.expect("text"));
-        if told.last().is_some_and(|line| line.contains("ctrl-c")) {
-            break;
-        }
-    }
+    let mut lines = BufReader::new(demo.stdout.take().expect("piped")).lines();
+    let told = until(&mut lines, "ctrl-c");
     let places = told.iter().filter(|line| line.contains("http://127.0.0.1:")).count();
     assert_eq!(places, 2, "{told:?}");
+    // a node that is killed is told, and comes back
+    let (_, victim) = told[1].split_once(", process ").expect("the id of the process");
+    assert!(Command::new("kill").args(["-KILL", victim]).status().expect("kill").success());
+    let ended = until(&mut lines, "has ended");
+    assert!(ended[0].contains("dc-b-1 has ended (signal: 9"), "{ended:?}");
+    let back = until(&mut lines, "process");
+    assert!(back[0].starts_with("dc-b-1 of DC-B: http://127.0.0.1:"), "{back:?}");
     let process = demo.id().to_string();
     assert!(Command::new("kill").args([signal, &process]).status().expect("kill").success());
     assert!(demo.wait().expect("it ends").success());
@@ -208,4 +209,13 @@ fn demo_until(signal: &str) {
         let log = log.expect("the log of a node");
         assert!(log.contains("leaving") && log.contains("CloseLinks"), "{signal}: {name}: {log}");
     }
+}
+
+/// The lines up to the one that has this text.
+fn until(lines: &mut impl Iterator<Item = std::io::Result<String>>, part: &str) -> Vec<String> {
+    let mut told = Vec::new();
+    while !told.last().is_some_and(|line: &String| line.contains(part)) {
+        told.push(lines.next().expect("a line before the end").expect("text"));
+    }
+    told
 }

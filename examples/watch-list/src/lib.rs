@@ -49,7 +49,7 @@ impl EventSourced for WatchList {
     ) -> Effect<Self> {
         match command {
             Command::Add { title, reply_to } => self
-                .persist(titles.add(title, context.replica_id().clone()))
+                .persist(titles.add(title, context.replica_id()))
                 .then_reply(reply_to, OrSet::len),
             Command::Remove { title, reply_to } if titles.contains(&title) => {
                 self.persist(titles.remove(&title)).then_reply(reply_to, OrSet::len)
@@ -59,8 +59,13 @@ impl EventSourced for WatchList {
         }
     }
 
-    fn on_event(&self, _: &EventContext, titles: &mut OrSet<String>, event: &OrSetOp<String>) {
-        titles.apply(event);
+    fn on_event(
+        &self,
+        context: &EventContext,
+        titles: &mut OrSet<String>,
+        event: &OrSetOp<String>,
+    ) {
+        titles.apply(event, context);
     }
 }
 

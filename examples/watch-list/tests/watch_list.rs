@@ -1,8 +1,8 @@
 //! S24: the watch list, alone and with all replicas in one sharding.
 
 use antiphon::LocalPlace;
-use antiphon::persistence::entity::testkit::EntityTest;
 use antiphon::prelude::*;
+use antiphon::testkit::EntityTest;
 use antiphon_watch_list::{Command, WatchList, provider};
 
 #[test]
@@ -12,6 +12,20 @@ fn titles_come_and_go() {
     assert_eq!(list.ask(|reply_to| Command::Add { title: "y".into(), reply_to }), Ok(2));
     assert_eq!(list.ask(|reply_to| Command::Remove { title: "x".into(), reply_to }), Ok(1));
     assert_eq!(list.ask(|reply_to| Command::Get { reply_to }), Ok(vec!["y".to_owned()]));
+}
+
+#[test]
+fn a_title_that_one_replica_adds_stays_although_another_one_removes_it_at_the_same_time() {
+    let add = |reply_to| Command::Add { title: "x".into(), reply_to };
+    let mut list = EntityTest::replicas(WatchList, "watch-list|u-1", ["A", "B", "C"]);
+    assert_eq!(list.at("A").ask(add), Ok(1));
+    list.concurrently(|list| {
+        assert_eq!(list.at("A").ask(add), Ok(1));
+        let remove = |reply_to| Command::Remove { title: "x".into(), reply_to };
+        assert_eq!(list.at("B").ask(remove), Ok(0));
+    });
+    let titles = list.at("C").ask(|reply_to| Command::Get { reply_to });
+    assert_eq!(titles, Ok(vec!["x".to_owned()]));
 }
 
 #[tokio::test]

@@ -1,11 +1,12 @@
 //! Checks every row of the place, while nodes may write. Changes nothing.
 
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_base::{Error, ErrorKind, Result};
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::record::{cell, snapshot};
 use antiphon_persistence::store::{Journal, OffsetKey, ReadJournal};
-use antiphon_persistence::verify::{Report, StreamCheck};
+use antiphon_persistence::verify::{ReminderCheck, Report, StreamCheck};
 
 use crate::log::copy_plan::part_of;
 use crate::log::entry::decode_events;
@@ -26,7 +27,7 @@ impl CassandraStores {
     /// # Errors
     /// `Unavailable` or `Timeout` when the server does not answer; damaged rows are in the report.
     pub async fn verify(&self) -> Result<Report> {
-        let mut report = Report::default();
+        let (mut report, mut reminders) = (Report::default(), ReminderCheck::default());
         for row in self.tables().writers().await? {
             report.other_rows += 1;
             for lane in (0..row.lanes).map(|lane| LaneId { writer: row.writer.clone(), lane }) {
@@ -42,13 +43,14 @@ impl CassandraStores {
                 for id in &page {
                     report.streams += 1;
                     self.verify_rows(id, &mut report).await?;
-                    let highest = self.verify_events(id, &mut report).await?;
+                    let highest = self.verify_events(id, &mut report, &mut reminders).await?;
                     self.verify_snapshots(id, highest, &mut report).await?;
                 }
             }
         }
         self.verify_cells(&mut report).await?;
-        self.verify_reminders(&mut report).await?;
+        self.verify_reminders(&mut report, &mut reminders).await?;
+        self.verify_lacking(&reminders, &mut report).await?;
         for (reader, part, record) in self.tables().offsets().await? {
             report.other_rows += 1;
             let key = OffsetKey { reader: reader.into(), part: part.into() };
@@ -58,6 +60,23 @@ impl CassandraStores {
             }
         }
         Ok(report)
+    }
+
+    /// Reports the reminders without rows. Nodes may have written since the streams were read, so
+    /// those that seem to lack one are read again.
+    async fn verify_lacking(&self, first: &ReminderCheck, report: &mut Report) -> Result<()> {
+        let lacking = first.lacking(SystemClock.wall());
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        // damage is reported already
+        let (mut other, mut reminders) = (Report::default(), ReminderCheck::default());
+        for id in &lacking {
+            self.verify_events(id, &mut other, &mut reminders).await?;
+        }
+        self.verify_reminders(&mut other, &mut reminders).await?;
+        reminders.report(SystemClock.wall(), report);
+        Ok(())
     }
 
     async fn verify_lane(&self, lane: &LaneId, report: &mut Report) -> Result<()> {
@@ -126,8 +145,23 @@ impl CassandraStores {
     }
 
     /// Checks the events of a stream as an entity reads them. Returns the highest sequence nr.
-    async fn verify_events(&self, id: &PersistenceId, report: &mut Report) -> Result<u64> {
+    async fn verify_events(
+        &self,
+        id: &PersistenceId,
+        report: &mut Report,
+        reminders: &mut ReminderCheck,
+    ) -> Result<u64> {
         let deleted = self.tables().stream(id.as_str()).await?.deleted;
+        if deleted > 0 {
+            let newest = self.tables().snapshot(id.as_str(), u64::MAX >> 1).await?;
+            let read = |(number, record)| {
+                snapshot::decode(id.as_str(), SequenceNr::new(number), &record).ok()
+            };
+            // a damaged one is reported with the other snapshots
+            if let Some(snapshot) = newest.and_then(read) {
+                reminders.snapshot(id, &snapshot);
+            }
+        }
         let mut check = StreamCheck::after(deleted);
         let key = format!("stream `{id}`");
         loop {
@@ -148,6 +182,7 @@ impl CassandraStores {
                 if let Some(what) = check.event(event) {
                     report.damaged("events", format!("{key}, event {}", event.sequence_nr), what);
                 }
+                reminders.event(id, event);
             }
         }
         let highest = self.highest(id).await?.value();

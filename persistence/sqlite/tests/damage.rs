@@ -8,7 +8,9 @@ use std::path::Path;
 
 use antiphon_base::ErrorKind;
 use antiphon_base::time::Timestamp;
-use antiphon_persistence::event::SequenceNr;
+use antiphon_persistence::event::{Labels, Metadata, SequenceNr, Tags};
+use antiphon_persistence::record::bytes::Reader;
+use antiphon_persistence::record::labels;
 use antiphon_persistence::store::{Journal, ReminderRow, ReminderStore, SnapshotStore, WriterId};
 use antiphon_persistence::verify::Damage;
 use antiphon_sqlite::{SqliteSettings, SqliteStores};
@@ -267,6 +269,41 @@ async fn a_verification_names_each_damage_and_changes_nothing() {
         let named = |found: &Damage| found.table == table && found.key.contains(key);
         assert!(report.damages.iter().any(named), "{damage}: {report:?}");
     }
+}
+
+/// An event that sets a reminder, as an entity stores it.
+fn setting(name: &str, notes: &str) -> antiphon_persistence::store::Append {
+    // the key belongs to Antiphon, so its text is put into the record of another one
+    let metadata = Metadata::new().with("antiphon_reminders", notes).expect("a short text");
+    let mut record = Vec::new();
+    labels::put(&mut record, &Labels::new(metadata, Tags::none()).expect("a short text"));
+    let at = record.windows(9).position(|bytes| bytes == b"antiphon_").expect("the key");
+    record[at + 8] = b'.';
+    let mut append = append(name, 1);
+    append.events[0].meta.labels = labels::get(&mut Reader(&record)).expect("sound labels");
+    append
+}
+
+/// A journal that was copied without its reminders.
+#[tokio::test]
+async fn a_verification_names_reminders_that_events_have_set_and_that_have_no_row() {
+    let folder = TempDir::new().expect("as the test expects");
+    let path = folder.path().join("a.db");
+    let stores = SqliteStores::open(&path, SqliteSettings::default()).expect("as the test expects");
+    let writer = WriterId::new("n@1").expect("as the test expects");
+    stores.open_writer(&writer).await.expect("as the test expects");
+    let due = 1_u64 << 60;
+    let notes = format!(r#"[{{"set":{{"name":"expire","due":{due}}}}}]"#);
+    for name in ["good", "bad"] {
+        stores.append(&writer, setting(name, &notes)).await.expect("as the test expects");
+    }
+    let (due, set_by) = (Timestamp::from_micros(due), SequenceNr::new(1));
+    let row = ReminderRow { due, persistence_id: id("good"), name: "expire".into(), set_by };
+    stores.put(&[row]).await.expect("as the test expects");
+
+    let report = stores.verify().await.expect("as the test expects");
+    let named: Vec<_> = report.damages.iter().map(|damage| damage.key.clone()).collect();
+    assert_eq!(named, ["`expire` of `cart|bad|A`"]);
 }
 
 #[tokio::test]

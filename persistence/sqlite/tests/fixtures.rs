@@ -53,6 +53,8 @@ fn snapshot() -> Snapshot {
         timestamp: meta.timestamp,
         state: payload,
         reminders: Vec::new(),
+        metadata: Default::default(),
+        requests: Vec::new(),
     }
 }
 

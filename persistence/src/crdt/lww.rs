@@ -3,6 +3,8 @@
 use antiphon_base::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::context::OperationContext;
+use super::replicated::Replicated;
 use crate::identity::ReplicaId;
 
 /// A time with the replica that wrote, so that no two writes of different replicas are equal.
@@ -60,15 +62,15 @@ impl LwwTime {
 ///
 /// ```
 /// use antiphon_base::time::Timestamp;
-/// use antiphon_persistence::crdt::LwwRegister;
+/// use antiphon_persistence::crdt::{LwwRegister, Replicated, StandaloneContext};
 /// use antiphon_persistence::identity::ReplicaId;
 ///
 /// let (a, b) = (ReplicaId::new("DC-A")?, ReplicaId::new("DC-B")?);
 /// let mut title = LwwRegister::new("");
-/// let late = title.set("late", Timestamp::from_micros(20), a);
-/// let early = title.set("early", Timestamp::from_micros(10), b);
-/// title.apply(late);
-/// title.apply(early);
+/// let late = title.set("late", Timestamp::from_micros(20), &a);
+/// let early = title.set("early", Timestamp::from_micros(10), &b);
+/// title.apply(&late, &StandaloneContext::new(a, 1));
+/// title.apply(&early, &StandaloneContext::new(b, 1));
 /// assert_eq!(*title.value(), "late");
 /// # Ok::<(), antiphon_persistence::Error>(())
 /// ```
@@ -111,19 +113,33 @@ impl<T> LwwRegister<T> {
 
     /// The operation that writes `value` at `origin`; it wins over every write that this register
     /// has seen.
-    pub fn set(&self, value: T, now: Timestamp, origin: ReplicaId) -> LwwUpdated<T> {
+    pub fn set(&self, value: T, now: Timestamp, origin: &ReplicaId) -> LwwUpdated<T> {
         let time = match &self.time {
-            Some(time) => time.increase(now, origin),
-            None => LwwTime::new(now, origin),
+            Some(time) => time.increase(now, origin.clone()),
+            None => LwwTime::new(now, origin.clone()),
         };
         LwwUpdated { value, time }
     }
+}
 
-    /// Applies an operation; an older one changes nothing.
-    pub fn apply(&mut self, operation: LwwUpdated<T>) {
+impl<T: Clone> Replicated for LwwRegister<T> {
+    type Operation = LwwUpdated<T>;
+
+    /// Applies a write; an older one changes nothing.
+    fn apply(&mut self, operation: &LwwUpdated<T>, _: &dyn OperationContext) {
         if self.time.as_ref().is_none_or(|time| operation.time.is_after(time)) {
-            self.value = operation.value;
-            self.time = Some(operation.time);
+            self.value = operation.value.clone();
+            self.time = Some(operation.time.clone());
         }
+    }
+
+    /// None: a write that lost by its time is forgotten, and cannot come back. In a map, the next
+    /// write of the key replaces the value anyway.
+    fn reset(&self) -> Option<LwwUpdated<T>> {
+        None
+    }
+
+    fn is_initial(&self) -> bool {
+        self.time.is_none()
     }
 }

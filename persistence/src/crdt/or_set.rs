@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::context::OperationContext;
+use super::replicated::Replicated;
 use crate::identity::ReplicaId;
 
 /// The name of one add.
@@ -22,18 +24,23 @@ pub struct Dot {
 /// A set of elements.
 ///
 /// ```
-/// use antiphon_persistence::crdt::OrSet;
+/// use antiphon_persistence::crdt::{OrSet, Replicated, StandaloneContext};
 /// use antiphon_persistence::identity::ReplicaId;
 ///
 /// let (a, b) = (ReplicaId::new("DC-A")?, ReplicaId::new("DC-B")?);
 /// let mut tags = OrSet::default();
-/// tags.apply(&tags.add("new", a));
+/// tags.apply(&tags.add("new", &a), &StandaloneContext::new(a.clone(), 1));
 ///
 /// // a remove in one place, and an add of the same element in another one
-/// let (remove, add) = (tags.remove(&"new"), tags.add("new", b));
-/// tags.apply(&remove);
-/// tags.apply(&add);
+/// let (remove, add) = (tags.remove(&"new"), tags.add("new", &b));
+/// tags.apply(&remove, &StandaloneContext::new(a.clone(), 2));
+/// tags.apply(&add, &StandaloneContext::new(b, 1));
 /// assert!(tags.contains(&"new"), "the add wins");
+///
+/// // many at once, in one operation
+/// tags.apply(&tags.add_all(["old", "blue"], &a), &StandaloneContext::new(a.clone(), 3));
+/// tags.apply(&tags.remove_all([&"new", &"old"]), &StandaloneContext::new(a, 4));
+/// assert_eq!(tags.elements().collect::<Vec<_>>(), [&"blue"]);
 /// # Ok::<(), antiphon_persistence::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +66,14 @@ pub enum OrSetOp<T: Ord> {
     Removed {
         /// The elements, each with the adds that are taken away.
         dots: BTreeMap<T, BTreeSet<Dot>>,
+    },
+    /// Adds elements under a new dot, which they share. Releases before this variant hold the event
+    /// back.
+    AddedAll {
+        /// The elements, each with its earlier adds, which this add replaces.
+        elements: BTreeMap<T, BTreeSet<Dot>>,
+        /// The name of this add.
+        dot: Dot,
     },
 }
 
@@ -89,20 +104,37 @@ impl<T: Ord + Clone> OrSet<T> {
         self.elements.is_empty()
     }
 
-    /// The operation that adds `element` at `origin`. Apply it before the next one is prepared:
-    /// each add has its own dot.
-    pub fn add(&self, element: T, origin: ReplicaId) -> OrSetOp<T> {
-        let counter = self.counters.get(&origin).copied().unwrap_or(0) + 1;
+    /// The operation that adds `element` at `origin`. Prepare it in the handler that stores it, and
+    /// at most once for an element: an add has its number from the state that it was prepared from,
+    /// and two adds of one element from one state have the same.
+    pub fn add(&self, element: T, origin: &ReplicaId) -> OrSetOp<T> {
         let replaced = self.elements.get(&element).cloned().unwrap_or_default();
-        OrSetOp::Added { element, dot: Dot { origin, counter }, replaced }
+        OrSetOp::Added { element, dot: self.next_dot(origin), replaced }
+    }
+
+    /// The operation that adds all `elements` at `origin`.
+    pub fn add_all(&self, elements: impl IntoIterator<Item = T>, origin: &ReplicaId) -> OrSetOp<T> {
+        let replaced = |element: &T| self.elements.get(element).cloned().unwrap_or_default();
+        let elements = elements.into_iter().map(|element| {
+            let replaced = replaced(&element);
+            (element, replaced)
+        });
+        OrSetOp::AddedAll { elements: elements.collect(), dot: self.next_dot(origin) }
     }
 
     /// The operation that removes `element`; it does nothing when the element is not in the set.
     pub fn remove(&self, element: &T) -> OrSetOp<T> {
-        let dots = self.elements.get_key_value(element);
-        OrSetOp::Removed {
-            dots: dots.map(|(e, dots)| (e.clone(), dots.clone())).into_iter().collect(),
-        }
+        self.remove_all([element])
+    }
+
+    /// The operation that removes all `elements`; those that are not in the set do nothing.
+    pub fn remove_all<'a>(&self, elements: impl IntoIterator<Item = &'a T>) -> OrSetOp<T>
+    where
+        T: 'a,
+    {
+        let present =
+            elements.into_iter().filter_map(|element| self.elements.get_key_value(element));
+        OrSetOp::Removed { dots: present.map(|(e, dots)| (e.clone(), dots.clone())).collect() }
     }
 
     /// The operation that removes every element that is in the set now.
@@ -110,15 +142,37 @@ impl<T: Ord + Clone> OrSet<T> {
         OrSetOp::Removed { dots: self.elements.clone() }
     }
 
-    /// Applies an operation.
-    pub fn apply(&mut self, operation: &OrSetOp<T>) {
+    fn next_dot(&self, origin: &ReplicaId) -> Dot {
+        let before = self.counters.get(origin).copied().unwrap_or(0);
+        Dot { origin: origin.clone(), counter: before.saturating_add(1) }
+    }
+
+    fn note(&mut self, dot: &Dot) {
+        let counter = self.counters.entry(dot.origin.clone()).or_default();
+        *counter = (*counter).max(dot.counter);
+    }
+
+    fn insert(&mut self, element: &T, dot: &Dot, replaced: &BTreeSet<Dot>) {
+        let dots = self.elements.entry(element.clone()).or_default();
+        dots.retain(|dot| !replaced.contains(dot));
+        dots.insert(dot.clone());
+    }
+}
+
+impl<T: Ord + Clone> Replicated for OrSet<T> {
+    type Operation = OrSetOp<T>;
+
+    fn apply(&mut self, operation: &OrSetOp<T>, _: &dyn OperationContext) {
         match operation {
             OrSetOp::Added { element, dot, replaced } => {
-                let counter = self.counters.entry(dot.origin.clone()).or_default();
-                *counter = (*counter).max(dot.counter);
-                let dots = self.elements.entry(element.clone()).or_default();
-                dots.retain(|dot| !replaced.contains(dot));
-                dots.insert(dot.clone());
+                self.note(dot);
+                self.insert(element, dot, replaced);
+            }
+            OrSetOp::AddedAll { elements, dot } => {
+                self.note(dot);
+                for (element, replaced) in elements {
+                    self.insert(element, dot, replaced);
+                }
             }
             OrSetOp::Removed { dots } => {
                 for (element, removed) in dots {
@@ -131,5 +185,14 @@ impl<T: Ord + Clone> OrSet<T> {
                 }
             }
         }
+    }
+
+    fn reset(&self) -> Option<OrSetOp<T>> {
+        Some(self.clear())
+    }
+
+    /// The counters outlive every element, so that no dot is used twice.
+    fn is_initial(&self) -> bool {
+        self.counters.is_empty()
     }
 }

@@ -80,7 +80,17 @@ impl CausalDelivery {
     }
 
     /// Notes an event of this replica and returns its version.
+    ///
+    /// # Panics
+    /// When an event of this replica waits or is held: the new event could have its number.
+    /// Asserted in release builds too.
     pub fn record_own(&mut self, replica: &ReplicaId) -> VersionVector {
+        let is_free = !self.waits_for(replica) && !self.held.contains_key(replica);
+        assert!(
+            is_free,
+            "`{replica}`: event {} would be numbered twice",
+            self.seen.get(replica) + 1
+        );
         self.seen.increment(replica);
         self.seen.clone()
     }
@@ -92,8 +102,10 @@ impl CausalDelivery {
             return Offered::Duplicate;
         }
         if self.waits(&event) {
-            self.replace_older(event);
-            return Offered::Duplicate;
+            let is_ready = self.is_ready(&event);
+            let is_replaced = self.replace_older(event);
+            // the older event may have waited for a cause that the newer one does not have
+            return if is_replaced && is_ready { Offered::Ready } else { Offered::Duplicate };
         }
         if self.is_held(&event.meta.origin, event.meta.origin_nr()) {
             return Offered::Held;
@@ -149,6 +161,21 @@ impl CausalDelivery {
         self.held.keys()
     }
 
+    /// Returns whether an event of `origin` waits for its causes.
+    pub fn waits_for(&self, origin: &ReplicaId) -> bool {
+        if self.next.as_deref().is_some_and(|event| event.meta.origin == *origin) {
+            return true;
+        }
+        let first = || self.waiting.range((origin.clone(), 0)..).next();
+        !self.waiting.is_empty() && first().is_some_and(|((other, _), _)| other == origin)
+    }
+
+    /// Drops the waiting events of `origin`: they have to be read again.
+    pub fn forget_waiting(&mut self, origin: &ReplicaId) {
+        self.waiting.retain(|(other, _), _| other != origin);
+        self.next.take_if(|event| event.meta.origin == *origin);
+    }
+
     /// Takes events of `origin` again.
     pub fn free(&mut self, origin: &ReplicaId) {
         self.held.remove(origin);
@@ -182,14 +209,16 @@ impl CausalDelivery {
 
     /// Replaces a waiting event by a newer one of the same number. An origin whose journal went
     /// back, and which an operator let continue, writes its numbers anew: the older event is lost
-    /// there.
-    fn replace_older(&mut self, event: StoredEvent) {
+    /// there. Returns whether it was replaced.
+    fn replace_older(&mut self, event: StoredEvent) -> bool {
         let key = (event.meta.origin.clone(), event.meta.origin_nr());
         if let Some(waiting) = self.waiting.get_mut(&key)
             && waiting.meta.timestamp < event.meta.timestamp
         {
             *waiting = event;
+            return true;
         }
+        false
     }
 
     /// The next event that can be applied now, noted as seen. Its concurrent flag is true when this

@@ -158,3 +158,23 @@ fn what_is_held_takes_no_room_and_holds_up_only_what_depends_on_it() {
     assert_eq!(delivery.take_ready().unwrap().meta.origin.as_str(), "B");
     assert_eq!(delivery.offer(a2), Offered::Ready);
 }
+
+/// B's journal went back while `b1`, which has seen `a1`, waited here; B wrote its number anew.
+#[test]
+fn a_newer_event_of_a_waiting_number_is_taken_at_once_when_it_is_ready() {
+    let mut delivery = CausalDelivery::new(VersionVector::new(), 10);
+    assert_eq!(delivery.offer(event("B", &[("A", 1), ("B", 1)])), Offered::Waiting);
+    let mut anew = event("B", &[("B", 1)]);
+    anew.meta.timestamp = Timestamp::from_micros(1);
+    assert_eq!(delivery.offer(anew.clone()), Offered::Ready);
+    assert_eq!(delivery.take_ready(), Some(anew.clone()));
+    assert_eq!(delivery.offer(anew), Offered::Duplicate);
+}
+
+#[test]
+#[should_panic(expected = "event 1 would be numbered twice")]
+fn no_own_event_is_numbered_while_one_waits() {
+    let mut delivery = CausalDelivery::new(VersionVector::new(), 10);
+    assert_eq!(delivery.offer(event("A", &[("A", 1), ("B", 1)])), Offered::Waiting);
+    delivery.record_own(&replica("A"));
+}

@@ -17,14 +17,19 @@ use tokio::task::JoinHandle;
 use super::asynchronous::{self, AsynchronousFailure, CommandFuture, OutcomeFuture};
 use super::engine::{Action, Engine, Generation, Input, Now, Release, Releases};
 use super::futures::Futures;
-use super::message::{EntityMessage, start};
+use super::mailbox::Receiving;
+use super::message::{EntityMessage, send_input, start};
 use super::parts::Inner;
-use super::signs::{EMPTY, FULL, Signs, UNKNOWN};
+use super::signs::{EMPTY, FULL, UNKNOWN};
 use super::storing::EntityIo;
 use super::surroundings::Address;
 use super::{EntityCounters, EventSourced, StopReason, Writes};
 use crate::identity::ReplicationId;
 use crate::reply::{Askers, ReplyError};
+
+/// Longest time after which a step takes no more commands: answers are let out, and a stop, a kill
+/// and the time limits of the other commands are looked at.
+const STEP_TIME_MAX: Duration = Duration::from_millis(1);
 
 pub(super) struct EntityActor<E>(PhantomData<fn() -> E>);
 
@@ -36,7 +41,7 @@ impl<E> EntityActor<E> {
 
 pub(super) struct Arguments<E: EventSourced> {
     pub(super) id: ReplicationId,
-    pub(super) signs: Arc<Signs>,
+    pub(super) mailbox: Receiving<E::Command>,
     pub(super) writes: Arc<Writes>,
     pub(super) runtime: Arc<Inner<E>>,
 }
@@ -45,7 +50,7 @@ pub(super) struct State<E: EventSourced> {
     /// The entity's identity, stores and writes. Its writes are closed from outside when the entity
     /// is killed: no later action is carried out.
     io: EntityIo<E>,
-    signs: Arc<Signs>,
+    mailbox: Receiving<E::Command>,
     /// `None` when the entity could not be started.
     engine: Option<Engine<E>>,
     permit: Option<OwnedSemaphorePermit>,
@@ -54,6 +59,8 @@ pub(super) struct State<E: EventSourced> {
     futures: Option<Box<Futures>>,
     /// The wait for the earliest timer.
     timers: Option<JoinHandle<()>>,
+    /// The room for the actions of a step. It is kept while more commands are in the mailbox.
+    actions: Vec<Action<E>>,
     /// The answer to commands when the entity is gone; other inputs are dropped then.
     refusal: Option<ReplyError>,
 }
@@ -77,7 +84,7 @@ impl<E: EventSourced> State<E> {
     /// miss the events of the append.
     fn tell_gone(&self, reason: StopReason, after: impl FnOnce() + Send + 'static) {
         self.io.writes.close();
-        self.signs.gone.store(true, Ordering::Release);
+        self.mailbox.signs().gone.store(true, Ordering::Release);
         let (id, runtime, writes) =
             (self.io.id.clone(), self.io.runtime.clone(), self.io.writes.clone());
         if writes.count() == 0 {
@@ -120,20 +127,21 @@ impl<E: EventSourced> Actor for EntityActor<E> {
         myself: ActorRef<Self::Msg>,
         arguments: Arguments<E>,
     ) -> Result<State<E>, ActorProcessingErr> {
-        let Arguments { id, signs, writes, runtime } = arguments;
-        let (engine, failure) =
-            match runtime.engine(&id, Address::Actor(myself.get_cell(), signs.clone())).await {
-                Ok(engine) => (Some(engine), None),
-                Err(why) => (None, Some(why)),
-            };
+        let Arguments { id, mailbox, writes, runtime } = arguments;
+        let address = Address::Actor(myself.get_cell(), mailbox.sending());
+        let (engine, failure) = match runtime.engine(&id, address).await {
+            Ok(engine) => (Some(engine), None),
+            Err(why) => (None, Some(why)),
+        };
         let mut state = State {
             io: EntityIo { id, writes, runtime },
-            signs,
+            mailbox,
             engine,
             permit: None,
             permit_request: None,
             futures: None,
             timers: None,
+            actions: Vec::new(),
             refusal: None,
         };
         if let Some(why) = failure {
@@ -151,12 +159,19 @@ impl<E: EventSourced> Actor for EntityActor<E> {
         state: &mut State<E>,
     ) -> Result<(), ActorProcessingErr> {
         let input = match message {
+            EntityMessage::Commands => {
+                let (commands, has_more) = state.mailbox.take();
+                if has_more {
+                    let _ = myself.send_message(EntityMessage::Commands);
+                }
+                Input::Commands(commands)
+            }
             EntityMessage::Input(input) => {
                 state.ended(&input);
-                input
+                *input
             }
             EntityMessage::Replicated(events) => {
-                state.signs.arriving.fetch_sub(events.len(), Ordering::AcqRel);
+                state.mailbox.signs().arriving.fetch_sub(events.len(), Ordering::AcqRel);
                 Input::Replicated(events)
             }
             EntityMessage::Permit(generation, permit) => {
@@ -168,59 +183,87 @@ impl<E: EventSourced> Actor for EntityActor<E> {
                 return Ok(());
             }
         };
-        if let Some(refusal) = &state.refusal {
-            input.refuse(refusal.clone());
-            return Ok(());
+        if matches!(input, Input::Stop) {
+            // the message of the commands that wait may be behind the stop
+            let waiting = state.mailbox.take_all();
+            if !waiting.is_empty() {
+                advance(&myself, state, Input::Commands(waiting));
+            }
         }
-        let clock = &state.io.runtime.parts.clock;
-        let now = Now { instant: clock.now(), wall: clock.wall() };
-        let is_retry = matches!(input, Input::Wake | Input::Pulled(..));
-        let State { io, engine, signs, .. } = state;
-        let engine = engine.as_mut().expect("an entity without an engine refuses");
-        let mut actions = if io.writes.is_closed() {
-            input.refuse(ReplyError::NotHere("the entity is stopping".to_owned()));
-            step(&io.id, engine, now, Input::Kill)
-        } else {
-            step(&io.id, engine, now, input)
-        };
-        if io.writes.is_closed() && engine.is_at_work() {
-            // the entity was killed while application code ran: its shard may live elsewhere by now
-            let given_up = std::mem::replace(&mut actions, step(&io.id, engine, now, Input::Kill));
-            given_up.into_iter().for_each(Action::withhold);
-        }
-        // before the actions give slots of the mailbox back: stashed commands have none
-        let is_empty = engine.is_empty();
-        let is_empty = is_empty.map_or(UNKNOWN, |is_empty| if is_empty { EMPTY } else { FULL });
-        signs.is_empty.store(is_empty, Ordering::Relaxed);
-        for action in actions {
-            run(&myself, state, action);
-        }
-        if is_retry && state.refusal.is_none() {
-            look_at_doubts(&myself, state);
-        }
+        advance(&myself, state, input);
         Ok(())
     }
 }
 
-/// Advances the engine. A panic is a bug of the engine: the entity is stopped then, since its
-/// memory can be wrong.
-fn step<E: EventSourced>(
-    id: &ReplicationId,
-    engine: &mut Engine<E>,
-    now: Now,
+/// Advances the entity by one input, and carries the actions out. Refuses the input after the end.
+fn advance<E: EventSourced>(
+    myself: &ActorRef<EntityMessage<E>>,
+    state: &mut State<E>,
     input: Input<E>,
-) -> Vec<Action<E>> {
-    let stepped = guard::call("Engine::step", id, || engine.step(now, input));
-    stepped.unwrap_or_else(|failure| engine.break_off(&failure.text))
+) {
+    if let Some(refusal) = &state.refusal {
+        return input.refuse(refusal.clone());
+    }
+    let is_retry = matches!(input, Input::Wake | Input::Pulled(..));
+    let mut actions = std::mem::take(&mut state.actions);
+    let State { io, engine, mailbox, .. } = state;
+    let engine = engine.as_mut().expect("an entity without an engine refuses");
+    if io.writes.is_closed() {
+        input.refuse(ReplyError::NotHere("the entity is stopping".to_owned()));
+        step(io, engine, Input::Kill, &mut actions);
+    } else {
+        step(io, engine, input, &mut actions);
+    }
+    if io.writes.is_closed() && engine.is_at_work() {
+        // the entity was killed while application code ran: its shard may live elsewhere by now
+        let given_up = std::mem::take(&mut actions);
+        step(io, engine, Input::Kill, &mut actions);
+        given_up.into_iter().for_each(Action::withhold);
+    }
+    // before the actions give slots of the mailbox back: stashed commands have none
+    let is_empty = engine.is_empty();
+    let is_empty = is_empty.map_or(UNKNOWN, |is_empty| if is_empty { EMPTY } else { FULL });
+    mailbox.signs().set_empty(is_empty);
+    for action in actions.drain(..) {
+        run(myself, state, action);
+    }
+    if state.mailbox.signs().taken.load(Ordering::Relaxed) > 0 {
+        state.actions = actions;
+    } else if let Some(engine) = &mut state.engine {
+        engine.shrink();
+    }
+    if is_retry && state.refusal.is_none() {
+        look_at_doubts(myself, state);
+    }
+}
+
+/// Advances the engine, for so long as the step may take. A panic is a bug of the engine: the
+/// entity is stopped then, since its memory can be wrong.
+fn step<E: EventSourced>(
+    io: &EntityIo<E>,
+    engine: &mut Engine<E>,
+    input: Input<E>,
+    actions: &mut Vec<Action<E>>,
+) {
+    let clock = &io.runtime.parts.clock;
+    let (instant, wall) = clock.both();
+    let goes_on = || !io.writes.is_closed() && clock.now() - instant < STEP_TIME_MAX;
+    let now = Now { instant, wall };
+    let stepped =
+        guard::call("Engine::step", &io.id, || engine.step_into(now, input, actions, &goes_on));
+    if let Err(failure) = stepped {
+        guard::drop_each("Drop of an action", &io.id, actions.drain(..));
+        actions.extend(engine.break_off(&failure.text));
+    }
 }
 
 /// Ends the doubts that the host does not have any more.
-fn look_at_doubts<E: EventSourced>(myself: &ActorRef<EntityMessage<E>>, state: &State<E>) {
-    let doubting = state.engine.as_ref().filter(|engine| !engine.doubts().is_empty());
+fn look_at_doubts<E: EventSourced>(myself: &ActorRef<EntityMessage<E>>, state: &mut State<E>) {
+    let doubting = state.engine.as_mut().filter(|engine| engine.is_in_doubt());
     let Some(engine) = doubting else { return };
     let still = state.io.runtime.parts.host.doubts(&state.io.id);
-    for replica in engine.doubts().iter().filter(|replica| !still.contains(replica)) {
-        let _ = myself.send_message(EntityMessage::Input(Input::Vouched(replica.clone())));
+    for replica in engine.compare_doubts(&still) {
+        send_input(myself, Input::Vouched(replica));
     }
 }
 
@@ -280,11 +323,11 @@ fn run<E: EventSourced>(
             }
         }
         Action::GoOn => {
-            let _ = myself.send_message(EntityMessage::Input(Input::GoOn));
+            send_input(myself, Input::GoOn);
         }
         Action::Passivate => {
             if !parts.host.passivate(&state.io.id) {
-                let _ = myself.send_message(EntityMessage::Input(Input::Stop));
+                send_input(myself, Input::Stop);
             }
         }
         Action::WentBack => parts.host.went_back(&state.io.id),
@@ -336,8 +379,7 @@ fn run_beside<E: EventSourced>(
     let future = match future {
         Ok(future) => future,
         Err(failure) => {
-            let done = Input::BesideDone(generation, number, Err(failure));
-            let _ = myself.send_message(EntityMessage::Input(done));
+            send_input(myself, Input::BesideDone(generation, number, Err(failure)));
             return;
         }
     };

@@ -55,6 +55,20 @@ impl<S, C> ThenAsynchronous<S, C> {
 }
 
 /// The reason why an asynchronous effect has no value.
+///
+/// ```
+/// use antiphon_persistence::entity::AsynchronousFailure;
+///
+/// /// The answer to a customer whose payment has no result.
+/// fn answer(failure: &AsynchronousFailure) -> &'static str {
+///     match failure {
+///         AsynchronousFailure::TooMany => "nothing was paid: try again",
+///         // it may have been paid: ask the bank first
+///         _ => "we are looking into it",
+///     }
+/// }
+/// assert_eq!(answer(&AsynchronousFailure::TooMany), "nothing was paid: try again");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AsynchronousFailure {

@@ -11,10 +11,11 @@ use super::reminder::ReminderOrder;
 use super::then::{ThenReply, ThenRun, Thens};
 use super::timer::Order;
 use super::{AsynchronousFailure, CommandContext, DueReminder, EventContext, EventType, reading};
-use crate::codec::CodecId;
+use crate::codec::{CodecId, PAYLOAD_BYTES_MAX};
 use crate::event::{EventMeta, Metadata, Payload, SequenceNr, Tags};
 use crate::identity::ReplicationId;
 use crate::reply::ReplyTo;
+use crate::shape::StoredTypes;
 use crate::{Error, Result};
 
 /// A notice to an entity about its own life: recovery, snapshots, deletions, stores and its end.
@@ -45,7 +46,8 @@ use crate::{Error, Result};
 #[non_exhaustive]
 pub enum Signal {
     /// The state of the snapshot with this number was read; the events after it come next. Comes
-    /// again with another number when the snapshot turns out to be newer than the journal.
+    /// again with another number when the snapshot turns out to be newer than the journal. The
+    /// context has the metadata of the snapshot.
     SnapshotRecovered(SequenceNr),
     /// Recovery is complete: the state follows from the journal, and commands come next.
     RecoveryCompleted,
@@ -53,7 +55,7 @@ pub enum Signal {
     /// state is not whole: it has the events that were read before the failure, and an event at
     /// which `on_event` panicked may be half applied.
     RecoveryFailed(String),
-    /// A snapshot up to this number was stored.
+    /// A snapshot up to this number was stored. The context has the metadata of the snapshot.
     SnapshotSaved(SequenceNr),
     /// A snapshot could not be stored, or could not have been read again. The entity goes on
     /// without the snapshot, and nothing is deleted for it.
@@ -293,11 +295,109 @@ pub trait EventSourced: Sized + Send + Sync + 'static {
         Tags::none()
     }
 
+    /// The stored form of an event: exactly one payload, of any type, manifest, version and codec.
+    /// The place to keep a type of its own for the journal, so that the type of the handlers may
+    /// change. [`Self::from_journal`] must read the payload as this one event; that is checked
+    /// before the event is stored.
+    ///
+    /// Without an implementation, the event itself is stored, as [`Self::event_type`] and
+    /// [`Self::event_codec`] say. An implementation is free to ask these two or not.
+    ///
+    /// ```
+    /// use antiphon_persistence::Result;
+    /// use antiphon_persistence::codec::CodecId;
+    /// use antiphon_persistence::entity::EventSourced;
+    /// use antiphon_persistence::event::Payload;
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext};
+    /// # use serde::{Deserialize, Serialize};
+    ///
+    /// /// The event of the handlers.
+    /// #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    /// struct Paid { cents: u64, currency: String }
+    /// /// The same in the journal, which outlives the type above.
+    /// #[derive(Serialize, Deserialize)]
+    /// struct StoredPaid { amount: String }
+    ///
+    /// struct Account;
+    /// impl EventSourced for Account {
+    ///     # type Command = u64;
+    ///     # type State = u64;
+    ///     # fn on_command(&self, _: &CommandContext, _: &u64, cents: u64) -> Effect<Self> {
+    ///     #     Effect::persist(Paid { cents, currency: "EUR".into() })
+    ///     # }
+    ///     # fn on_event(&self, _: &EventContext, sum: &mut u64, paid: &Paid) {
+    ///     #     *sum += paid.cents;
+    ///     # }
+    ///     type Event = Paid;
+    ///
+    ///     fn to_journal(&self, Paid { cents, currency }: &Paid) -> Result<Payload> {
+    ///         let stored = StoredPaid { amount: format!("{cents} {currency}") };
+    ///         Payload::encode(CodecId::Json, "paid", 1, &stored)
+    ///     }
+    ///
+    ///     fn from_journal(&self, payload: &Payload) -> Result<Vec<Paid>> {
+    ///         let StoredPaid { amount } = payload.decode()?;
+    ///         let (cents, currency) = amount.split_once(' ').unwrap_or_default();
+    ///         let cents = cents.parse().unwrap_or_default();
+    ///         Ok(vec![Paid { cents, currency: currency.to_owned() }])
+    ///     }
+    /// }
+    ///
+    /// let paid = Paid { cents: 700, currency: "EUR".into() };
+    /// assert_eq!(&*Account.to_journal(&paid)?.bytes, br#"{"amount":"700 EUR"}"#);
+    /// antiphon_persistence::entity::testkit::check_event(&Account, &paid).unwrap();
+    /// # Ok::<(), antiphon_persistence::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The reason why the event has no stored form: its command gets `Rejected`, and nothing of it
+    /// is stored.
+    fn to_journal(&self, event: &Self::Event) -> Result<Payload> {
+        let EventType { manifest, version } = self.event_type(event);
+        Payload::encode_within(self.event_codec(), manifest, version, event, PAYLOAD_BYTES_MAX)
+    }
+
+    /// The types that [`Self::to_journal`] and [`Self::to_snapshot`] store instead of the event and
+    /// the state, so that a change of such a type under an unchanged version is noticed
+    /// (`docs/events.md`). Without an implementation, stored types that are others than the event
+    /// and the state are not compared.
+    ///
+    /// ```
+    /// use antiphon_persistence::shape::StoredTypes;
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)]
+    /// # struct StoredPaid { amount: String }
+    /// # struct Account;
+    /// # impl EventSourced for Account {
+    /// #     type Command = u64;
+    /// #     type Event = u64;
+    /// #     type State = u64;
+    /// #     fn on_command(&self, _: &CommandContext, _: &u64, cents: u64) -> Effect<Self> {
+    /// #         Effect::persist(cents)
+    /// #     }
+    /// #     fn on_event(&self, _: &EventContext, sum: &mut u64, cents: &u64) { *sum += cents; }
+    ///     fn stored_types(&self) -> StoredTypes {
+    ///         StoredTypes::new().event::<StoredPaid>("paid", 1)
+    ///     }
+    /// # }
+    /// assert!(!Account.stored_types().is_empty());
+    /// ```
+    fn stored_types(&self) -> StoredTypes {
+        StoredTypes::new()
+    }
+
     /// Reads a stored event as zero or more events of today: the place to carry old versions
     /// forward. An event that today's code writes must be read as itself.
     ///
+    /// However many events come of it, the stored event counts once: it has one number, one place
+    /// in the version vector, one set of metadata and reminders. An event that is read as none
+    /// keeps its number. A reaction ([`Self::on_replicated`]) is decided for each of the events, in
+    /// order.
+    ///
     /// Without an implementation, an event is read only if today's code would store it under the
-    /// same manifest and version, or, with CBOR and JSON, under a higher version.
+    /// same manifest and version, or, with CBOR and JSON, under a higher version. The result must
+    /// depend on nothing but the payload: it is read anew at each start and at each replica.
     ///
     /// # Errors
     /// `Corrupt` when the payload cannot be understood, from [`super::UnknownVersion`] when its
@@ -321,6 +421,61 @@ pub trait EventSourced: Sized + Send + Sync + 'static {
     /// state needs another version.
     fn snapshot_version(&self) -> u16 {
         1
+    }
+
+    /// The stored form of a state, without a manifest: the place to keep a type of its own for
+    /// snapshots. [`Self::from_snapshot`] must read the payload as this state; that is checked
+    /// before the snapshot is stored.
+    ///
+    /// Without an implementation, the state itself is stored, with [`Self::snapshot_codec`] and
+    /// [`Self::snapshot_version`].
+    ///
+    /// ```
+    /// use std::collections::{BTreeMap, BTreeSet};
+    ///
+    /// use antiphon_persistence::Result;
+    /// use antiphon_persistence::codec::CodecId;
+    /// use antiphon_persistence::event::Payload;
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+    ///
+    /// struct Tags;
+    /// # impl EventSourced for Tags {
+    /// #     type Command = String;
+    /// #     type Event = String;
+    /// #     fn on_command(&self, _: &CommandContext, _: &Index, tag: String) -> Effect<Self> {
+    /// #         Effect::persist(tag)
+    /// #     }
+    /// #     fn on_event(&self, _: &EventContext, tags: &mut Index, tag: &String) {
+    /// #         tags.entry(tag.len()).or_default().insert(tag.clone());
+    /// #     }
+    /// #     type State = Index;
+    ///     // the index of the state is made anew from the tags alone
+    ///     fn to_snapshot(&self, index: &Index) -> Result<Payload> {
+    ///         let tags: Vec<&String> = index.values().flatten().collect();
+    ///         Payload::encode(CodecId::Cbor, "", 1, &tags)
+    ///     }
+    ///
+    ///     fn from_snapshot(&self, payload: &Payload) -> Result<Index> {
+    ///         let mut index = Index::new();
+    ///         for tag in payload.decode::<Vec<String>>()? {
+    ///             index.entry(tag.len()).or_default().insert(tag);
+    ///         }
+    ///         Ok(index)
+    ///     }
+    /// # }
+    ///
+    /// type Index = BTreeMap<usize, BTreeSet<String>>;
+    ///
+    /// let index = Index::from([(3, BTreeSet::from(["new".to_owned()]))]);
+    /// assert_eq!(Tags.from_snapshot(&Tags.to_snapshot(&index)?)?, index);
+    /// # Ok::<(), antiphon_persistence::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The reason why the state has no stored form: no snapshot is stored
+    /// ([`Signal::SnapshotFailed`]), and the entity goes on.
+    fn to_snapshot(&self, state: &Self::State) -> Result<Payload> {
+        Payload::encode(self.snapshot_codec(), "", self.snapshot_version(), state)
     }
 
     /// Reads the state of a snapshot: the place to carry old versions forward. After an error, an
@@ -403,6 +558,56 @@ pub trait EventSourced: Sized + Send + Sync + 'static {
         false
     }
 
+    /// The metadata of a snapshot that is about to be stored, such as the correlation id of the
+    /// command that caused it: texts for operators and tools, within the bounds of [`Metadata`].
+    /// The context shows it at [`Signal::SnapshotSaved`] and [`Signal::SnapshotRecovered`]; it is
+    /// no part of the state. A snapshot without metadata takes no byte more.
+    ///
+    /// A panic here, or metadata beyond its bounds, is a snapshot that is not stored
+    /// ([`Signal::SnapshotFailed`]).
+    ///
+    /// ```
+    /// # use antiphon_persistence::entity::testkit::EntityTest;
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+    /// # use antiphon_persistence::event::SequenceNr;
+    /// use std::sync::Mutex;
+    ///
+    /// use antiphon_persistence::entity::Signal;
+    /// use antiphon_persistence::event::Metadata;
+    ///
+    /// static CLOSED_BY: Mutex<String> = Mutex::new(String::new());
+    /// struct Ledger;
+    /// # impl EventSourced for Ledger {
+    /// #     type Command = i64;
+    /// #     type Event = i64;
+    /// #     type State = i64;
+    /// #     fn on_command(&self, _: &CommandContext, _: &i64, delta: i64) -> Effect<Self> {
+    /// #         Effect::persist(delta)
+    /// #     }
+    /// #     fn on_event(&self, _: &EventContext, sum: &mut i64, delta: &i64) { *sum += delta; }
+    /// #     fn snapshot_when(&self, _: &i64, delta: &i64, _: SequenceNr) -> bool { *delta == 0 }
+    ///     fn snapshot_metadata(&self, context: &CommandContext, _: &i64) -> Metadata {
+    ///         context.metadata().clone()
+    ///     }
+    ///
+    ///     fn on_signal(&self, context: &CommandContext, _: &i64, signal: &Signal) {
+    ///         if let Signal::SnapshotSaved(_) = signal {
+    ///             let user = context.metadata().get("user").unwrap_or("nobody");
+    ///             *CLOSED_BY.lock().unwrap() = user.to_owned();
+    ///         }
+    ///     }
+    /// # }
+    ///
+    /// let anna = Metadata::new().with("user", "anna")?;
+    /// let mut ledger = EntityTest::new(Ledger, "ledger|l-1").with_metadata(anna);
+    /// ledger.tell(0);
+    /// assert_eq!(*CLOSED_BY.lock().unwrap(), "anna");
+    /// # Ok::<(), antiphon_persistence::Error>(())
+    /// ```
+    fn snapshot_metadata(&self, _context: &CommandContext, _state: &Self::State) -> Metadata {
+        Metadata::new()
+    }
+
     /// Decides what a reminder does whose time has come, against the newest state, in its turn
     /// between the commands. See [`Reminder`](super::Reminder) for the times at which it fires.
     ///
@@ -442,7 +647,7 @@ pub trait EventSourced: Sized + Send + Sync + 'static {
     ///     }
     /// }
     ///
-    /// let mut account = EntityTest::new(Account, "account|a-1");
+    /// let mut account = EntityTest::local(Account, "account|a-1");
     /// account.tell(1000);
     /// account.pass(DAY);
     /// assert_eq!(*account.state(), 1010);
@@ -576,6 +781,36 @@ pub(super) enum Kind<E: EventSourced> {
 /// Everything visible outside (replies, side effects, futures) happens only when all events that
 /// the command could have seen are durable, including the events of earlier commands. If these
 /// cannot be stored, nothing visible happens and askers get an error.
+///
+/// ```
+/// # use antiphon_persistence::entity::testkit::EntityTest;
+/// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+/// # use antiphon_persistence::reply::ReplyTo;
+/// use antiphon_persistence::entity::Effects;
+///
+/// enum Command {
+///     Withdraw { cents: i64, reply_to: ReplyTo<Result<i64, String>> },
+/// }
+/// # struct Account;
+/// # impl EventSourced for Account {
+/// #     type Command = Command;
+/// #     type Event = i64;
+/// #     type State = i64;
+/// #     fn on_event(&self, _: &EventContext, cents: &mut i64, change: &i64) { *cents += change; }
+///     fn on_command(&self, _: &CommandContext, balance: &i64, command: Command) -> Effect<Self> {
+///         let Command::Withdraw { cents, reply_to } = command;
+///         if *balance - cents < -100 {
+///             return self.reply(reply_to, Err("one euro of credit, no more".to_owned()));
+///         }
+///         self.persist(-cents).then_reply(reply_to, |balance| Ok(*balance))
+///     }
+/// # }
+///
+/// let mut account = EntityTest::local(Account, "account|a-1");
+/// let mut withdraw = |cents| account.ask(|reply_to| Command::Withdraw { cents, reply_to });
+/// assert_eq!(withdraw(80), Ok(Ok(-80)));
+/// assert!(matches!(withdraw(80), Ok(Err(_))));
+/// ```
 #[must_use = "an effect does nothing unless the handler returns it"]
 pub struct Effect<E: EventSourced> {
     pub(super) kind: Kind<E>,
@@ -619,6 +854,31 @@ impl<E: EventSourced> Effect<E> {
         self.rare.take().map_or_else(Rare::default, |rare| *rare)
     }
 
+    /// The same effect for a behaviour that wraps this one.
+    pub(super) fn for_wrapper<W>(self) -> Effect<W>
+    where
+        W: EventSourced<Command = E::Command, Event = E::Event, State = E::State>,
+    {
+        let Self { kind, then, stop, unstash, rare } = self;
+        let kind = match kind {
+            Kind::Persist(events) => Kind::Persist(events),
+            Kind::None => Kind::None,
+            Kind::Unhandled => Kind::Unhandled,
+            Kind::Stash(command) => Kind::Stash(command),
+            Kind::Asynchronous(future, on_failure) => Kind::Asynchronous(future, on_failure),
+        };
+        let rare = rare.map(|rare| {
+            let Rare { beside, metadata, timers, reminders } = *rare;
+            Box::new(Rare { beside, metadata, timers, reminders })
+        });
+        Effect { kind, then, stop, unstash, rare }
+    }
+
+    /// The parts that few effects have, if it has any.
+    pub(super) fn rare_parts(&self) -> Option<&Rare<E>> {
+        self.rare.as_deref()
+    }
+
     /// Stores one event and applies it.
     ///
     /// ```
@@ -640,7 +900,7 @@ impl<E: EventSourced> Effect<E> {
     /// #     }
     /// # }
     ///
-    /// let mut notes = EntityTest::new(Notes, "notes|n-1");
+    /// let mut notes = EntityTest::local(Notes, "notes|n-1");
     /// notes.tell("milk");
     /// assert_eq!(notes.new_events(), ["milk"]);
     /// ```
@@ -670,7 +930,7 @@ impl<E: EventSourced> Effect<E> {
     /// #     }
     /// # }
     ///
-    /// let mut notes = EntityTest::new(Notes, "notes|n-1");
+    /// let mut notes = EntityTest::local(Notes, "notes|n-1");
     /// notes.tell("milk bread");
     /// assert_eq!(notes.new_events(), ["milk", "bread"]);
     /// ```
@@ -702,7 +962,7 @@ impl<E: EventSourced> Effect<E> {
     /// #     }
     /// # }
     ///
-    /// let mut notes = EntityTest::new(Notes, "notes|n-1");
+    /// let mut notes = EntityTest::local(Notes, "notes|n-1");
     /// notes.tell("milk");
     /// notes.tell("milk");
     /// assert_eq!(notes.new_events(), ["milk"]);
@@ -799,7 +1059,7 @@ impl<E: EventSourced> Effect<E> {
     /// #     }
     /// # }
     ///
-    /// let mut notes = EntityTest::new(Notes, "notes|n-1");
+    /// let mut notes = EntityTest::local(Notes, "notes|n-1");
     /// notes.tell("milk");
     /// assert!(notes.new_events().is_empty(), "it waits");
     /// notes.tell("open");
@@ -975,7 +1235,7 @@ impl<E: EventSourced> Effect<E> {
         R: Serialize + Send + 'static,
         F: FnOnce(&E::State) -> R + Send + 'static,
     {
-        self.then.push(Box::new(ThenReply { reply_to, value }));
+        self.then.push(Box::new(ThenReply::new(reply_to, value)));
         self
     }
 
@@ -1006,7 +1266,7 @@ impl<E: EventSourced> Effect<E> {
     /// # }
     ///
     /// let (sender, mails) = mpsc::channel();
-    /// let mut notes = EntityTest::new(Notes(sender), "notes|n-1");
+    /// let mut notes = EntityTest::local(Notes(sender), "notes|n-1");
     /// notes.tell("milk");
     /// assert_eq!(mails.try_recv(), Ok(1));
     /// notes.restart();
@@ -1047,7 +1307,7 @@ impl<E: EventSourced> Effect<E> {
     /// #     }
     /// # }
     ///
-    /// let mut notes = EntityTest::new(Notes, "notes|n-1");
+    /// let mut notes = EntityTest::local(Notes, "notes|n-1");
     /// notes.tell("milk");
     /// assert_eq!(notes.new_labels()[0].metadata().get("via"), Some("voice"));
     /// ```
@@ -1160,7 +1420,7 @@ impl<E: EventSourced> Effect<E> {
     /// #     }
     /// # }
     ///
-    /// let mut notes = EntityTest::new(Notes, "notes|n-1");
+    /// let mut notes = EntityTest::local(Notes, "notes|n-1");
     /// notes.tell("milk");
     /// assert_eq!(notes.new_events(), ["milk"]);
     /// notes.restart();
@@ -1197,7 +1457,7 @@ impl<E: EventSourced> Effect<E> {
     /// #     }
     /// # }
     ///
-    /// let mut notes = EntityTest::new(Notes, "notes|n-1");
+    /// let mut notes = EntityTest::local(Notes, "notes|n-1");
     /// notes.tell("second");
     /// notes.tell("third");
     /// notes.tell("first");

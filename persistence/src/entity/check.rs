@@ -27,7 +27,8 @@ use serde::de::DeserializeOwned;
 
 use super::EventSourced;
 use super::engine::proof;
-use crate::codec::{CodecId, STATE_BYTES_MAX};
+use crate::codec::{CodecId, Digest, STATE_BYTES_MAX};
+use crate::event::Payload;
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::{
     Claim, RemoteCompletion, ReplyError, ReplyRegistrar, ReplySender, decode_command,
@@ -37,6 +38,9 @@ use crate::shape::samples;
 
 /// Most problems that one error names.
 const PROBLEMS_MAX: usize = 5;
+
+/// Readings of a stored event that must be the same.
+const READINGS: usize = 3;
 
 /// Checks that the events and the state of a behaviour are read back as the same values, with
 /// made-up values of each variant. Call it in a test of the application: a value that fails here
@@ -79,6 +83,62 @@ fn initial_state<E: EventSourced>(behaviour: &E) -> Result<E::State, String> {
 /// The reason why not, with the type and the remedy.
 pub fn check_event<E: EventSourced>(behaviour: &E, event: &E::Event) -> Result<(), String> {
     proof::prove_event(behaviour, event).map(drop)
+}
+
+/// Reads a stored event of an earlier release, as recovery does. Call it in a test of the
+/// application with bytes that were kept when the release was current: they are the only proof that
+/// an adapter reads what is in journals.
+///
+/// ```
+/// # use antiphon_persistence::codec::CodecId;
+/// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+/// use antiphon_persistence::entity::testkit::check_adapter;
+/// use antiphon_persistence::event::Payload;
+///
+/// # struct Account;
+/// # impl EventSourced for Account {
+/// #     type Command = u64;
+/// #     type Event = u64;
+/// #     type State = u64;
+/// #     fn on_command(&self, _: &CommandContext, _: &u64, cents: u64) -> Effect<Self> {
+/// #         Effect::persist(cents)
+/// #     }
+/// #     fn on_event(&self, _: &EventContext, sum: &mut u64, cents: &u64) { *sum += cents; }
+/// # }
+/// let bytes = b"700".as_slice().into();
+/// let kept = Payload { codec: CodecId::Json as u8, manifest: "".into(), version: 1, bytes };
+/// assert_eq!(check_adapter(&Account, &kept), Ok(vec![700]));
+/// ```
+///
+/// # Errors
+/// The reason why the event cannot be read, or that it is read as other events the next time.
+pub fn check_adapter<E: EventSourced>(
+    behaviour: &E,
+    stored: &Payload,
+) -> Result<Vec<E::Event>, String> {
+    let (manifest, version) = (&stored.manifest, stored.version);
+    let named = |why: &str| format!("an event (manifest {manifest:?}, version {version}): {why}");
+    let read = || {
+        let read = guard::call("from_journal", &manifest, || behaviour.from_journal(stored));
+        read.map_err(|failure| named(&failure.to_string()))?
+            .map_err(|error| named(&error.to_string()))
+    };
+    let digests = |events: &[E::Event]| {
+        let digests = events.iter().map(|event| CodecId::Cbor.digest(event));
+        let digests: crate::Result<Vec<_>> = digests.collect();
+        digests.map_err(|error| named(&error.to_string()))
+    };
+    let events = read()?;
+    let contents = |digests: &[Digest]| -> Vec<_> { digests.iter().map(|it| it.content).collect() };
+    let first = contents(&digests(&events)?);
+    for _ in 1..READINGS {
+        if contents(&digests(&read()?)?) != first {
+            return Err(named(
+                "`from_journal` reads other events each time: let them depend on nothing but the payload",
+            ));
+        }
+    }
+    Ok(events)
 }
 
 /// Checks that commands can go to another node, with made-up ones of each variant.

@@ -3,11 +3,14 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use antiphon_base::time::Timestamp;
 
+use super::request_note::RequestNote;
 use super::surroundings::Surroundings;
-use crate::event::{EventMeta, Metadata, SequenceNr, Tags};
+use crate::crdt::{OperationContext, OperationNr};
+use crate::event::{EventMeta, Metadata, RequestId, SequenceNr, Tags};
 use crate::identity::{PersistenceId, ReplicaId, ReplicationId};
 use crate::version::VersionVector;
 
@@ -79,6 +82,44 @@ impl ReplicationContext {
         &self.surroundings.kin.replicas
     }
 
+    /// The replica that does what must be done at one replica of this entity only, chosen from the
+    /// id ([`ReplicationId::designated`]): the target of
+    /// [`Reminder::at_replica`](super::Reminder::at_replica), say.
+    pub fn designated(&self) -> &ReplicaId {
+        let designated = self.replication_id().designated(self.all_replicas());
+        designated.unwrap_or_else(|| self.replica_id())
+    }
+
+    /// Returns whether this replica is the designated one.
+    ///
+    /// ```
+    /// # use antiphon_persistence::entity::testkit::EntityTest;
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+    /// # use antiphon_persistence::reply::ReplyTo;
+    /// # struct Mail;
+    /// # impl EventSourced for Mail {
+    /// #     type Command = ReplyTo<bool>;
+    /// #     type Event = ();
+    /// #     type State = ();
+    /// #     fn on_event(&self, _: &EventContext, _: &mut (), _: &()) {}
+    ///     fn on_command(
+    ///         &self,
+    ///         context: &CommandContext,
+    ///         _: &(),
+    ///         reply_to: ReplyTo<bool>,
+    ///     ) -> Effect<Self> {
+    ///         // the mail leaves at one replica only
+    ///         Effect::reply(reply_to, context.is_designated())
+    ///     }
+    /// # }
+    ///
+    /// let mut mail = EntityTest::new(Mail, "mail|m-1|DC-A");
+    /// assert_eq!(mail.ask(|reply_to| reply_to), Ok(true), "the only replica");
+    /// ```
+    pub fn is_designated(&self) -> bool {
+        self.designated() == self.replica_id()
+    }
+
     /// The name of this replica's stream.
     pub fn persistence_id(&self) -> PersistenceId {
         self.surroundings.id.persistence_id()
@@ -99,16 +140,90 @@ impl ReplicationContext {
     }
 }
 
+/// The other handling of a request: two replicas have handled it without knowing of each other.
+///
+/// ```
+/// # use antiphon_persistence::entity::testkit::EntityTest;
+/// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+/// # use antiphon_persistence::reply::ReplyTo;
+/// use antiphon_persistence::entity::Effects;
+///
+/// # enum Command { Buy { reply_to: ReplyTo<u64> } }
+/// # struct Order;
+/// # impl EventSourced for Order {
+/// #     type Command = Command;
+/// #     type Event = i64;
+/// #     type State = i64;
+/// #     fn on_command(&self, _: &CommandContext, _: &i64, command: Command) -> Effect<Self> {
+/// #         let Command::Buy { reply_to } = command;
+/// #         self.persist(1).then_reply(reply_to, |count| count.unsigned_abs())
+/// #     }
+///     /// Counts a purchase that two places have handled once.
+///     fn on_event(&self, context: &EventContext, count: &mut i64, bought: &i64) {
+///         let is_second = context.done_before().is_some_and(|other| other.is_overruled);
+///         *count += if is_second { 0 } else { *bought };
+///     }
+/// # }
+/// # let mut order = EntityTest::local(Order, "order|o-1|DC-A");
+/// # assert_eq!(order.ask(|reply_to| Command::Buy { reply_to }), Ok(1));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DoneBefore {
+    /// The replica of the other handling.
+    pub origin: ReplicaId,
+    /// The time of the first event of the other handling.
+    pub timestamp: Timestamp,
+    /// True when the event at hand overrules the other handling: its own handling began earlier, or
+    /// at the same time at a replica with a lower id. Every replica that sees both handlings within
+    /// the bounds of its memory (`requests_max`, `requests_age`) lets the same one overrule the
+    /// other. False in the command handler.
+    pub is_overruled: bool,
+}
+
 /// The context of the command handler.
+///
+/// ```
+/// # use antiphon_persistence::entity::testkit::EntityTest;
+/// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+/// # struct Log;
+/// # impl EventSourced for Log {
+/// #     type Command = &'static str;
+/// #     type Event = String;
+/// #     type State = Vec<String>;
+/// #     fn on_event(&self, _: &EventContext, lines: &mut Vec<String>, line: &String) {
+/// #         lines.push(line.clone());
+/// #     }
+///     fn on_command(
+///         &self,
+///         context: &CommandContext,
+///         _: &Vec<String>,
+///         text: &'static str,
+///     ) -> Effect<Self> {
+///         Effect::persist(format!("{} at {}: {text}", context.entity_id(), context.replica_id()))
+///     }
+/// # }
+///
+/// let mut log = EntityTest::local(Log, "log|l-1|DC-A");
+/// log.tell("begun");
+/// assert_eq!(log.state(), &["l-1 at DC-A: begun"]);
+/// ```
 #[derive(Debug)]
 pub struct CommandContext {
     pub(super) common: ReplicationContext,
     pub(super) metadata: Metadata,
+    pub(super) done_before: Option<Box<DoneBefore>>,
 }
 
 impl CommandContext {
-    /// The metadata that came with the command; empty in `on_signal`. It is stored with each event
-    /// of the command.
+    /// The metadata that came with the command; it is stored with each event of the command. In
+    /// [`Signal::SnapshotRecovered`] and [`Signal::SnapshotSaved`] that of the snapshot, and empty
+    /// in other signals. In [`snapshot_metadata`] that of the command whose events made the
+    /// snapshot due, with the entries of its effect; empty if events of other replicas did.
+    ///
+    /// [`Signal::SnapshotRecovered`]: super::Signal::SnapshotRecovered
+    /// [`Signal::SnapshotSaved`]: super::Signal::SnapshotSaved
+    /// [`snapshot_metadata`]: super::EventSourced::snapshot_metadata
     ///
     /// ```
     /// # use antiphon_persistence::entity::testkit::EntityTest;
@@ -140,6 +255,52 @@ impl CommandContext {
     /// ```
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
+    }
+
+    /// The id of the request that the command is, if its client sent one (`ask_once`).
+    ///
+    /// ```
+    /// # use antiphon_persistence::entity::testkit::EntityTest;
+    /// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+    /// # use antiphon_persistence::reply::ReplyTo;
+    /// use antiphon_persistence::event::RequestId;
+    ///
+    /// # struct Cart;
+    /// # impl EventSourced for Cart {
+    /// #     type Command = ReplyTo<String>;
+    /// #     type Event = String;
+    /// #     type State = String;
+    /// #     fn on_event(&self, _: &EventContext, state: &mut String, id: &String) {
+    /// #         *state = id.clone();
+    /// #     }
+    ///     fn on_command(
+    ///         &self,
+    ///         context: &CommandContext,
+    ///         _: &String,
+    ///         reply_to: ReplyTo<String>,
+    ///     ) -> Effect<Self> {
+    ///         let id = context.request_id().expect("every client sends one").to_string();
+    ///         Effect::<Self>::persist(id).then_reply(reply_to, |id| id.clone())
+    ///     }
+    /// # }
+    ///
+    /// let mut cart = EntityTest::new(Cart, "cart|c-1");
+    /// let id = RequestId::new("checkout-7")?;
+    /// for _ in 0..2 {
+    ///     assert_eq!(cart.ask_once(&id, |reply_to| reply_to), Ok("checkout-7".to_owned()));
+    /// }
+    /// assert_eq!(cart.new_events().len(), 1);
+    /// # Ok::<(), antiphon_persistence::Error>(())
+    /// ```
+    pub fn request_id(&self) -> Option<RequestId> {
+        self.metadata.request_id()
+    }
+
+    /// The handling of the same request at another replica, whose events have arrived here after
+    /// this handling began: only the command of a future can see one. An event that the command
+    /// stores is one of a second handling, so this is the place to give back what the future took.
+    pub fn done_before(&self) -> Option<&DoneBefore> {
+        self.done_before.as_deref()
     }
 }
 
@@ -179,7 +340,7 @@ impl Deref for CommandContext {
 ///     }
 /// # }
 ///
-/// let mut log = EntityTest::new(Log, "log|l-1|DC-A");
+/// let mut log = EntityTest::local(Log, "log|l-1|DC-A");
 /// log.tell("begun");
 /// assert_eq!(log.state(), &["DC-A: begun"]);
 /// ```
@@ -188,6 +349,9 @@ pub struct EventContext {
     pub(super) common: ReplicationContext,
     pub(super) meta: EventMeta,
     pub(super) recovery_running: bool,
+    /// The numbers that operations of replicated types have taken of the stored event.
+    pub(super) operations: AtomicU32,
+    pub(super) done_before: Option<Box<DoneBefore>>,
 }
 
 impl Deref for EventContext {
@@ -239,7 +403,7 @@ impl EventContext {
     /// # }
     ///
     /// let metadata = Metadata::new().with("user", "anna")?;
-    /// let mut log = EntityTest::new(Log, "log|l-1").with_metadata(metadata);
+    /// let mut log = EntityTest::local(Log, "log|l-1").with_metadata(metadata);
     /// log.tell("begun");
     /// assert_eq!(log.state(), &["anna: begun"]);
     /// # Ok::<(), antiphon_persistence::Error>(())
@@ -260,8 +424,60 @@ impl EventContext {
         self.meta.labels.tags()
     }
 
+    /// The id of the request whose command stored the event, if it has one. The same at every
+    /// replica and at every replay.
+    ///
+    /// ```
+    /// # use antiphon_persistence::entity::EventContext;
+    /// fn name_of(context: &EventContext) -> String {
+    ///     context.request_id().map_or("no request".to_owned(), |id| id.to_string())
+    /// }
+    /// ```
+    pub fn request_id(&self) -> Option<RequestId> {
+        let note = RequestNote::read(self.meta.labels.metadata());
+        note.ok().flatten().map(|note| note.id)
+    }
+
+    /// The other handling of the request of this event, whose events were applied before: a client
+    /// has repeated the request at another replica before the events of the first handling arrived
+    /// there. The same at every replay. A state that is to count a request once undoes the other
+    /// handling if this event overrules it, and leaves this event out if not; every replica ends
+    /// with the same one then.
+    ///
+    /// ```
+    /// # use antiphon_persistence::entity::EventContext;
+    /// use std::collections::BTreeMap;
+    ///
+    /// use antiphon_persistence::event::RequestId;
+    ///
+    /// /// The cents that each request has paid: of two handlings of one request, one counts.
+    /// fn on_paid(context: &EventContext, paid: &mut BTreeMap<RequestId, u64>, cents: u64) {
+    ///     let Some(id) = context.request_id() else { return };
+    ///     match context.done_before() {
+    ///         Some(before) if !before.is_overruled => {}
+    ///         Some(_) | None => drop(paid.insert(id, cents)),
+    ///     }
+    /// }
+    /// ```
+    pub fn done_before(&self) -> Option<&DoneBefore> {
+        self.done_before.as_deref()
+    }
+
     /// Returns whether the event is replayed from the journal.
     pub fn recovery_running(&self) -> bool {
         self.recovery_running
+    }
+}
+
+/// The number of the stored event, and the count of its operations: two events that an adapter
+/// makes of one stored event share the count.
+impl OperationContext for EventContext {
+    fn origin(&self) -> &ReplicaId {
+        &self.meta.origin
+    }
+
+    fn take(&self, count: u32) -> OperationNr {
+        let index = self.operations.fetch_add(count, Ordering::Relaxed);
+        OperationNr { event: self.meta.origin_nr(), index }
     }
 }

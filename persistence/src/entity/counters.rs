@@ -32,9 +32,33 @@ counters! {
     handler_panics,
     /// Commands that were void when their turn came: their askers had given up.
     commands_expired,
+    /// Commands with the id of a request that was done, which got the answer of the first one.
+    commands_repeated,
+    /// Commands with a request id that waited for the end of an earlier command with the same id.
+    commands_joined,
+    /// Requests that were forgotten before `requests_age`, because newer ones came
+    /// (`requests_max`).
+    requests_forgotten,
+    /// Requests that were forgotten because they were older than `requests_age`.
+    requests_aged,
+    /// Commands with a new request id that were refused, since each of `requests_max` requests was
+    /// younger than `requests_kept_min`.
+    requests_refused,
+    /// Answers that are not kept for repetitions: they were larger than
+    /// `request_answer_bytes_max`, or did not fit the event.
+    answers_unkept,
+    /// Events with a request that could not be read, of a newer version or of another program. Such
+    /// events were applied, and their requests are not remembered.
+    requests_unread,
     /// Commands refused because they would have waited for themselves: their entity held up its
     /// commands for an answer that waited for them.
     commands_in_circles,
+    /// Commands that waited for events which their sessions have seen.
+    commands_behind,
+    /// Commands that waited so, and were answered with `Behind`.
+    commands_left_behind,
+    /// Commands that were refused because too many waited so (`behind_max`).
+    behind_overflows,
     /// Futures of asynchronous effects that were dropped after `asynchronous_timeout`.
     asynchronous_timeouts,
     /// Futures of asynchronous effects that were not begun, because too many of the entity were
@@ -105,7 +129,7 @@ counters! {
     /// read again.
     waiting_overflows,
     /// Events dropped because too many were on their way to the entity, or came while it recovered
-    /// (`arrivals_max`); they are read again.
+    /// (`arrivals_max`), or because it recovered for more than three seconds; they are read again.
     arrival_overflows,
     /// Appends that were stored.
     appends,

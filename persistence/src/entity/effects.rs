@@ -58,7 +58,7 @@ use crate::reply::ReplyTo;
 ///
 /// use antiphon_persistence::entity::testkit::EntityTest;
 ///
-/// let mut post = EntityTest::new(Blog, "blog|p-1");
+/// let mut post = EntityTest::local(Blog, "blog|p-1");
 /// let summary = post.ask(|reply_to| Command::Rename("Trees".into(), reply_to));
 /// assert_eq!(summary, Ok("Trees (0)".into()));
 /// assert_eq!(post.ask(Command::Read), Ok(("Trees".into(), 0)));

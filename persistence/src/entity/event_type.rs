@@ -3,6 +3,17 @@
 use std::sync::{Arc, LazyLock};
 
 /// The stored kind of an event.
+///
+/// ```
+/// use antiphon_persistence::entity::EventType;
+///
+/// /// The kind of an event with two kinds; `moved` has had a change of its fields.
+/// fn event_type(has_moved: bool) -> EventType {
+///     let (manifest, version) = if has_moved { ("moved", 2) } else { ("created", 1) };
+///     EventType { manifest: manifest.into(), version }
+/// }
+/// assert_eq!(&*event_type(true).manifest, "moved");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventType {
     /// The kind; empty when the entity has only one. A name of at most

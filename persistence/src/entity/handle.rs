@@ -4,19 +4,30 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ractor::{ActorRef, MessagingErr};
+use ractor::ActorRef;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::engine::{Input, Queued, Slot};
-use super::message::EntityMessage;
-use super::signs::{EMPTY, Signs, UNKNOWN};
+use super::mailbox::Mailbox;
+use super::message::{EntityMessage, send_input};
+use super::signs::{EMPTY, UNKNOWN};
 use super::{EntityCounters, EventSourced, PeerHas, Writes};
-use crate::event::StoredEvent;
-use crate::reply::{AskFailure, Claim, ReplyError, ReplyTo, claimed_reply_channel};
+use crate::event::{Metadata, RequestId, StoredEvent};
+use crate::reply::{
+    AskFailure, Claim, ReplyError, ReplyTo, claimed_reply_channel, encoded_reply_channel,
+};
 use crate::store::ReminderRow;
 
 /// The reason why a command was not taken, with the command.
+///
+/// ```
+/// use antiphon_persistence::entity::TellError;
+///
+/// let refused = TellError::Full("reset");
+/// assert_eq!(refused.to_string(), "the mailbox of the entity is full (`mailbox_max`)");
+/// assert_eq!(refused.into_command(), "reset", "it can be sent again");
+/// ```
 pub enum TellError<C> {
     /// The mailbox is full (`mailbox_max`).
     Full(C),
@@ -55,8 +66,8 @@ impl<C> std::error::Error for TellError<C> {}
 /// A running entity. Cheap to clone.
 pub struct EntityHandle<E: EventSourced> {
     pub(super) actor: ActorRef<EntityMessage<E>>,
+    pub(super) mailbox: Arc<Mailbox<E::Command>>,
     pub(super) mailbox_max: usize,
-    pub(super) signs: Arc<Signs>,
     pub(super) arrivals_max: usize,
     pub(super) writes: Arc<Writes>,
     pub(super) counters: Arc<EntityCounters>,
@@ -66,8 +77,8 @@ impl<E: EventSourced> Clone for EntityHandle<E> {
     fn clone(&self) -> Self {
         Self {
             actor: self.actor.clone(),
+            mailbox: self.mailbox.clone(),
             mailbox_max: self.mailbox_max,
-            signs: self.signs.clone(),
             arrivals_max: self.arrivals_max,
             writes: self.writes.clone(),
             counters: self.counters.clone(),
@@ -94,17 +105,48 @@ impl<E: EventSourced> EntityHandle<E> {
         command: E::Command,
         claim: Claim,
     ) -> Result<(), TellError<E::Command>> {
-        let Some(slot) = Slot::take(&self.signs.taken, self.mailbox_max) else {
+        let Some(slot) = Slot::take(&self.mailbox.signs.taken, self.mailbox_max) else {
             EntityCounters::add(&self.counters.commands_refused, 1);
             return Err(TellError::Full(command));
         };
-        let input = Input::Command(Queued { command, slot, claim });
-        match self.actor.send_message(EntityMessage::Input(input)) {
-            Err(MessagingErr::SendErr(EntityMessage::Input(Input::Command(queued)))) => {
-                Err(TellError::Stopped(queued.command))
-            }
-            _ => Ok(()),
-        }
+        let queued = Queued { command, slot, claim };
+        self.put(queued).map_err(|left| TellError::Stopped(left.command))
+    }
+
+    /// The same for a caller that keeps a command which the entity does not take, with its claim,
+    /// whatever the reason. The refusal is not counted.
+    ///
+    /// ```
+    /// use antiphon_persistence::entity::{EntityHandle, EventSourced};
+    /// use antiphon_persistence::reply::Claim;
+    ///
+    /// /// Hands the command to the first entity that takes it. Returns whether one does.
+    /// fn to_any<E: EventSourced>(entities: &[EntityHandle<E>], command: E::Command) -> bool {
+    ///     let mut left = (command, Claim::open());
+    ///     for entity in entities {
+    ///         match entity.offer(left.0, left.1) {
+    ///             Ok(()) => return true,
+    ///             Err(back) => left = back,
+    ///         }
+    ///     }
+    ///     false
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// The command and its claim.
+    pub fn offer(&self, command: E::Command, claim: Claim) -> Result<(), (E::Command, Claim)> {
+        let Some(slot) = Slot::take(&self.mailbox.signs.taken, self.mailbox_max) else {
+            return Err((command, claim));
+        };
+        let queued = Queued { command, slot, claim };
+        self.put(queued).map_err(|left| (left.command, left.claim))
+    }
+
+    /// Puts a command into the mailbox, and tells the actor of the first one. The command comes
+    /// back when the actor is gone.
+    fn put(&self, queued: Queued<E::Command>) -> Result<(), Queued<E::Command>> {
+        self.mailbox.put(queued, || self.actor.send_message(EntityMessage::Commands).is_ok())
     }
 
     /// Hands a command with a `ReplyTo` to the entity, and waits for the answer. The call has no
@@ -125,10 +167,7 @@ impl<E: EventSourced> EntityHandle<E> {
         let (reply_to, reply) = claimed_reply_channel(&claim);
         match self.try_claimed(command(reply_to), claim) {
             Ok(()) => reply.wait().await,
-            Err(TellError::Full(_)) => {
-                Err(ReplyError::Overloaded(format!("`mailbox_max` {}", self.mailbox_max)))
-            }
-            Err(TellError::Stopped(_)) => Err(ReplyError::NotHere("the entity is gone".into())),
+            Err(refused) => Err(self.refusal(&refused)),
         }
     }
 
@@ -148,18 +187,51 @@ impl<E: EventSourced> EntityHandle<E> {
         AskFailure::flatten(self.ask(command).await)
     }
 
+    /// The same as [`Self::ask`] for a request that is handled once, although the command is
+    /// repeated with the same id. See `EntityRef::ask_once` for the promise and its bounds.
+    ///
+    /// # Errors
+    /// See [`ReplyError`]; `Done` when the request was done, and its answer is not kept.
+    pub async fn ask_once<R>(
+        &self,
+        id: &RequestId,
+        command: impl FnOnce(ReplyTo<R>) -> E::Command,
+    ) -> Result<R, ReplyError>
+    where
+        R: Serialize + DeserializeOwned + Send + 'static,
+    {
+        let claim = Claim::open_with(Metadata::new().with_request(id));
+        let (reply_to, reply) = encoded_reply_channel(&claim);
+        match self.try_claimed(command(reply_to), claim) {
+            Ok(()) => reply.wait().await,
+            Err(refused) => Err(self.refusal(&refused)),
+        }
+    }
+
+    /// The error for a command that was not taken.
+    fn refusal(&self, refused: &TellError<E::Command>) -> ReplyError {
+        match refused {
+            TellError::Full(_) => {
+                ReplyError::Overloaded(format!("`mailbox_max` {}", self.mailbox_max))
+            }
+            TellError::Stopped(_) => ReplyError::NotHere("the entity is gone".into()),
+        }
+    }
+
     /// Hands events of other replicas to the entity. The events are dropped if the entity is gone,
     /// or dropped and counted if more than `arrivals_max` events would be under way to it. Returns
     /// whether the entity has them: if not, they are to be read from the journal of their replica.
     pub fn replicated(&self, events: Vec<StoredEvent>) -> bool {
         let count = events.len();
-        if self.signs.arriving.fetch_add(count, Ordering::AcqRel) + count > self.arrivals_max {
-            self.signs.arriving.fetch_sub(count, Ordering::AcqRel);
+        if self.mailbox.signs.arriving.fetch_add(count, Ordering::AcqRel) + count
+            > self.arrivals_max
+        {
+            self.mailbox.signs.arriving.fetch_sub(count, Ordering::AcqRel);
             EntityCounters::add(&self.counters.arrival_overflows, count);
             return false;
         }
         if self.actor.send_message(EntityMessage::Replicated(events)).is_err() {
-            self.signs.arriving.fetch_sub(count, Ordering::AcqRel);
+            self.mailbox.signs.arriving.fetch_sub(count, Ordering::AcqRel);
             return false;
         }
         true
@@ -175,9 +247,10 @@ impl<E: EventSourced> EntityHandle<E> {
     /// entity that takes it removes the row when the reminder has fired, or when it is none of its
     /// own any more.
     pub fn reminder_due(&self, row: ReminderRow) -> bool {
-        let Some(slot) = Slot::take(&self.signs.taken, self.mailbox_max) else { return false };
-        let input = Input::ReminderDue(Box::new(row), slot);
-        self.actor.send_message(EntityMessage::Input(input)).is_ok()
+        let Some(slot) = Slot::take(&self.mailbox.signs.taken, self.mailbox_max) else {
+            return false;
+        };
+        send_input(&self.actor, Input::ReminderDue(Box::new(row), slot))
     }
 
     /// Lets the entity finish the commands that it has taken, and stops it. The host is told when
@@ -196,7 +269,7 @@ impl<E: EventSourced> EntityHandle<E> {
 
     /// Returns whether the entity is gone; its host was told, or is about to be.
     pub fn is_gone(&self) -> bool {
-        self.signs.gone.load(Ordering::Acquire)
+        self.mailbox.signs.gone.load(Ordering::Acquire)
     }
 
     /// Returns whether the entity has no event and no command, so that nothing is lost when it is
@@ -204,7 +277,7 @@ impl<E: EventSourced> EntityHandle<E> {
     pub fn is_empty(&self) -> Option<bool> {
         // in this order: the entity says that it has a stash before it gives the slots back
         let count = self.command_count();
-        match self.signs.is_empty.load(Ordering::Relaxed) {
+        match self.mailbox.signs.is_empty.load(Ordering::Relaxed) {
             UNKNOWN => None,
             is_empty => Some(is_empty == EMPTY && count == 0),
         }
@@ -212,12 +285,12 @@ impl<E: EventSourced> EntityHandle<E> {
 
     /// The number of commands that the entity has taken and not answered, without the stashed ones.
     pub fn command_count(&self) -> usize {
-        self.signs.taken.load(Ordering::Acquire)
+        self.mailbox.signs.taken.load(Ordering::Acquire)
     }
 
     /// Sends an input, which is dropped when the entity is gone.
     fn send(&self, input: Input<E>) {
-        let _ = self.actor.send_message(EntityMessage::Input(input));
+        send_input(&self.actor, input);
     }
 }
 

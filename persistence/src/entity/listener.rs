@@ -19,6 +19,16 @@ use crate::{Error, Result};
 
 /// An event that is durable at this node: an own one of a replica here, or one of another replica
 /// that has arrived.
+///
+/// ```
+/// use antiphon_persistence::entity::DurableEvent;
+///
+/// /// The line of an audit log.
+/// fn line(durable: &DurableEvent<String>) -> String {
+///     let DurableEvent { id, sequence_nr, meta, event, .. } = durable;
+///     format!("{id} {sequence_nr}: {event}, written at {}", meta.origin)
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DurableEvent<Event> {
     /// The entity, with the replica in whose journal the event stands.
@@ -33,6 +43,19 @@ pub struct DurableEvent<Event> {
 }
 
 /// The reason why a listener does not get an event.
+///
+/// ```
+/// use antiphon_persistence::entity::ListenError;
+///
+/// /// Returns whether a listener goes on.
+/// fn goes_on(error: &ListenError) -> bool {
+///     if let ListenError::Missed(count) = error {
+///         eprintln!("{count} appends were missed: the cache is filled anew");
+///     }
+///     *error != ListenError::Ended
+/// }
+/// assert!(goes_on(&ListenError::Missed(7)));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ListenError {

@@ -13,7 +13,9 @@ use crate::event::StoredEvent;
 
 /// A message to an entity's actor.
 pub(super) enum EntityMessage<E: EventSourced> {
-    Input(Input<E>),
+    /// Commands wait in the mailbox.
+    Commands,
+    Input(Box<Input<E>>),
     /// Events of other replicas, counted in `arriving`.
     Replicated(Vec<StoredEvent>),
     Permit(Generation, OwnedSemaphorePermit),
@@ -21,6 +23,7 @@ pub(super) enum EntityMessage<E: EventSourced> {
     End,
 }
 
+#[cfg(feature = "cluster")]
 impl<E: EventSourced> ractor::Message for EntityMessage<E> {}
 
 /// Starts I/O whose result comes back as a message.
@@ -32,6 +35,14 @@ pub(super) fn start<E: EventSourced>(
     let myself = myself.clone();
     task::spawn(name, async move {
         // an entity that is gone needs no result
-        let _ = myself.send_message(EntityMessage::Input(input.await));
+        send_input(&myself, input.await);
     })
+}
+
+/// Sends an input that is no command. Returns false, and drops it, when the actor is gone.
+pub(super) fn send_input<E: EventSourced>(
+    actor: &ActorRef<EntityMessage<E>>,
+    input: Input<E>,
+) -> bool {
+    actor.send_message(EntityMessage::Input(Box::new(input))).is_ok()
 }

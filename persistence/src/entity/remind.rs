@@ -42,7 +42,7 @@ impl<E: EventSourced> Effect<E> {
     /// #     }
     /// # }
     ///
-    /// let mut notes = EntityTest::new(Notes, "notes|n-1");
+    /// let mut notes = EntityTest::local(Notes, "notes|n-1");
     /// notes.tell("milk");
     /// assert_eq!(notes.reminders().len(), 1);
     /// notes.pass(Duration::from_secs(2 * 3600));
@@ -83,7 +83,7 @@ impl<E: EventSourced> Effect<E> {
     /// #     }
     /// # }
     ///
-    /// let mut notes = EntityTest::new(Notes, "notes|n-1");
+    /// let mut notes = EntityTest::local(Notes, "notes|n-1");
     /// notes.tell("milk");
     /// notes.tell("never mind");
     /// assert!(notes.reminders().is_empty());

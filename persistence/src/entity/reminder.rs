@@ -86,7 +86,7 @@ enum First {
 ///     }
 /// }
 ///
-/// let mut cart = EntityTest::new(Cart, "cart|c-1");
+/// let mut cart = EntityTest::local(Cart, "cart|c-1");
 /// cart.tell(Command::Order("milk".to_owned()));
 /// cart.pass(10 * MINUTE);
 /// cart.tell(Command::Order("eggs".to_owned()));
@@ -169,6 +169,36 @@ impl Reminder {
 }
 
 /// A reminder whose time has come, for [`on_reminder`](super::EventSourced::on_reminder).
+///
+/// ```
+/// # use antiphon_persistence::entity::testkit::EntityTest;
+/// # use antiphon_persistence::entity::{CommandContext, Effect, EventContext, EventSourced};
+/// use std::time::Duration;
+///
+/// use antiphon_persistence::entity::{DueReminder, Effects, Reminder};
+///
+/// # struct Rent;
+/// # impl EventSourced for Rent {
+/// #     type Command = &'static str;
+/// #     type Event = u64;
+/// #     type State = u64;
+/// #     fn on_event(&self, _: &EventContext, months: &mut u64, due: &u64) { *months += due; }
+/// #     fn on_command(&self, _: &CommandContext, _: &u64, _: &'static str) -> Effect<Self> {
+/// #         let month = Duration::from_secs(30 * 24 * 3600);
+/// #         self.persist(0).remind("rent", Reminder::after(month).every(month))
+/// #     }
+///     /// The rent of this month, and of those for which no node was running.
+///     fn on_reminder(&self, _: &CommandContext, _: &u64, due: &DueReminder) -> Effect<Self> {
+///         assert_eq!(&*due.name, "rent");
+///         self.persist(1 + due.missed)
+///     }
+/// # }
+///
+/// let mut rent = EntityTest::local(Rent, "rent|flat-7");
+/// rent.tell("begin");
+/// rent.pass(Duration::from_secs(90 * 24 * 3600));
+/// assert_eq!(*rent.state(), 3);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DueReminder {
@@ -285,7 +315,13 @@ pub(super) enum Note {
         set: Option<(ReplicaId, u64)>,
     },
     /// The replica that wrote the event has reacted to the events of its stream with these numbers.
-    Reacted { from: u64, to: u64 },
+    Reacted {
+        from: u64,
+        to: u64,
+        /// Of the last one, which is read as several, only so many first parts have their reaction.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parts: Option<u64>,
+    },
 }
 
 impl Note {
@@ -297,7 +333,7 @@ impl Note {
                 let is_short = (1..=ReminderRow::NAME_BYTES_MAX).contains(&name.len());
                 is_short && !name.starts_with(RESERVED)
             }
-            Self::Reacted { from, to } => from <= to,
+            Self::Reacted { from, to, parts } => from <= to && *parts != Some(0),
         }
     }
 
@@ -347,12 +383,13 @@ mod tests {
             Note::Set { name: name.clone(), due: 5, every: None, replica: None },
             Note::Set { name: name.clone(), due: 5, every: Some(9), replica: Some(replica) },
             Note::Cancel { name },
-            Note::Reacted { from: 2, to: 3 },
+            Note::Reacted { from: 2, to: 3, parts: None },
+            Note::Reacted { from: 2, to: 3, parts: Some(1) },
         ];
         let text = Note::write(&notes);
         assert_eq!(
             &*text,
-            r#"[{"fired":{"name":"n"}},{"fired":{"name":"n","next":7,"set":["A",4]}},{"set":{"name":"n","due":5}},{"set":{"name":"n","due":5,"every":9,"replica":"A"}},{"cancel":{"name":"n"}},{"reacted":{"from":2,"to":3}}]"#
+            r#"[{"fired":{"name":"n"}},{"fired":{"name":"n","next":7,"set":["A",4]}},{"set":{"name":"n","due":5}},{"set":{"name":"n","due":5,"every":9,"replica":"A"}},{"cancel":{"name":"n"}},{"reacted":{"from":2,"to":3}},{"reacted":{"from":2,"to":3,"parts":1}}]"#
         );
         let metadata = Metadata::new().with_reminders(text);
         assert_eq!(Note::read(&metadata), (notes.to_vec(), None));

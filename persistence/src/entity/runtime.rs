@@ -8,9 +8,9 @@ use tokio::sync::{OnceCell, Semaphore};
 
 use super::actor::{Arguments, EntityActor};
 use super::engine::Input;
+use super::mailbox::{Mailbox, Receiving};
 use super::message::EntityMessage;
 use super::parts::{EntityParts, Inner, LateShapes};
-use super::signs::Signs;
 use super::{
     EntityCounters, EntityHandle, EntitySettings, EventListener, EventSourced, Extensions, Writes,
 };
@@ -205,19 +205,24 @@ impl<E: EventSourced> EntityRuntime<E> {
         }
         let inner = self.inner.clone();
         let (mailbox_max, counters) = (inner.settings.mailbox_max, inner.counters.clone());
-        let (signs, writes) = (Arc::<Signs>::default(), Writes::of_entity(shard));
+        let writes = Writes::of_entity(shard);
         let arrivals_max = inner.settings.arrivals_max;
         let doubts = inner.parts.host.doubts(&id);
-        let arguments =
-            Arguments { id, signs: signs.clone(), writes: writes.clone(), runtime: inner };
+        let mailbox = Arc::<Mailbox<E::Command>>::default();
+        let arguments = Arguments {
+            id,
+            mailbox: Receiving::new(mailbox.clone()),
+            writes: writes.clone(),
+            runtime: inner,
+        };
         let failed =
             |error: &dyn Display| Error::bug(format!("the entity's actor cannot start: {error}"));
         let (actor, _started) = ActorRuntime::spawn_instant(None, EntityActor::new(), arguments)
             .map_err(|error| failed(&error))?;
-        let handle = EntityHandle { actor, mailbox_max, signs, arrivals_max, writes, counters };
+        let handle = EntityHandle { actor, mailbox, mailbox_max, arrivals_max, writes, counters };
         let doubted = (!doubts.is_empty()).then_some(Input::Doubted(doubts));
         for input in doubted.into_iter().chain([Input::Start]) {
-            let sent = handle.actor.send_message(EntityMessage::Input(input));
+            let sent = handle.actor.send_message(EntityMessage::Input(Box::new(input)));
             sent.map_err(|error| failed(&error))?;
         }
         Ok(handle)

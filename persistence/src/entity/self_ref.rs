@@ -6,9 +6,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ractor::{ActorRef, MessagingErr};
-
-use super::engine::{Input, Queued, Slot};
+use super::engine::{Queued, Slot};
+use super::mailbox::Mailbox;
 use super::message::EntityMessage;
 use super::surroundings::{Address, Surroundings};
 use super::{CommandContext, EntityCounters, EventSourced, TellError};
@@ -53,7 +52,7 @@ use crate::reply::Claim;
 ///     # }
 /// }
 ///
-/// let mut steps = EntityTest::new(Steps, "steps|s-1");
+/// let mut steps = EntityTest::local(Steps, "steps|s-1");
 /// steps.tell(Command::Begin);
 /// assert_eq!(steps.state(), &[1, 2]);
 /// ```
@@ -89,7 +88,10 @@ impl<E: EventSourced> SelfRef<E> {
     pub fn tell(&self, command: E::Command) -> Result<(), TellError<E::Command>> {
         let kin = &self.surroundings.kin;
         match &self.surroundings.address {
-            Address::Actor(actor, signs) => {
+            Address::Actor(actor, mailbox) => {
+                let mailbox = mailbox.downcast_ref::<Mailbox<E::Command>>();
+                let mailbox = mailbox.expect("`E` is the behaviour of this entity");
+                let signs = &mailbox.signs;
                 if signs.gone.load(Ordering::Acquire) {
                     return Err(TellError::Stopped(command));
                 }
@@ -98,13 +100,8 @@ impl<E: EventSourced> SelfRef<E> {
                     return Err(TellError::Full(command));
                 };
                 let queued = Queued { command, slot, claim: Claim::unlimited() };
-                let message = EntityMessage::<E>::Input(Input::Command(queued));
-                match ActorRef::from(actor.clone()).send_message(message) {
-                    Err(MessagingErr::SendErr(EntityMessage::Input(Input::Command(queued)))) => {
-                        Err(TellError::Stopped(queued.command))
-                    }
-                    _ => Ok(()),
-                }
+                let tell = || actor.send_message(EntityMessage::<E>::Commands).is_ok();
+                mailbox.put(queued, tell).map_err(|left| TellError::Stopped(left.command))
             }
             Address::Queue(commands) => {
                 let mut commands = commands.lock();

@@ -33,6 +33,14 @@ pub struct EntitySettings {
     /// command is refused with `Overloaded`, after the commands whose askers have given up were
     /// dropped.
     pub stash_max: usize,
+    /// Most commands of one entity that wait for events which their sessions have seen; they count
+    /// in `mailbox_max`. Beyond, a command is refused with `Overloaded`, after the commands whose
+    /// askers have given up were dropped, and counted in `behind_overflows`.
+    pub behind_max: usize,
+    /// Longest wait of such a command, also when its asker waits longer or without a limit. Then it
+    /// is answered with `Behind`.
+    #[serde(with = "antiphon_base::time::text")]
+    pub behind_wait_max: Duration,
     /// Most events of one append.
     pub append_events_max: usize,
     /// Most events that are applied and not durable. Beyond, commands and pulls wait.
@@ -99,6 +107,23 @@ pub struct EntitySettings {
     /// Most reminders of one entity that wait for their time. A command that would set more is
     /// rejected, and counted in `reminders_refused`. Reminders of other replicas are always taken.
     pub reminders_max: usize,
+    /// Most requests of one entity that are remembered: the commands with a request id that have
+    /// stored events. The oldest ones are forgotten beyond, and counted in `requests_forgotten`; a
+    /// repetition of a forgotten one is handled anew. Zero: commands with a request id are
+    /// rejected.
+    pub requests_max: usize,
+    /// Shortest time for which a request is remembered. While the oldest of `requests_max` requests
+    /// is younger, a command with a new request id is refused with `Overloaded`, and counted in
+    /// `requests_refused`. At most 1 h, and at most `requests_age`.
+    #[serde(with = "antiphon_base::time::text")]
+    pub requests_kept_min: Duration,
+    /// Time after which a request is forgotten, when a new one comes at this replica.
+    #[serde(with = "antiphon_base::time::text")]
+    pub requests_age: Duration,
+    /// Most bytes of the encoded answer of a request, which is kept for repetitions. A repetition
+    /// gets `Done` in place of a larger one, which is counted in `answers_unkept`. Times
+    /// `requests_max` at most 32 MiB.
+    pub request_answer_bytes_max: usize,
     /// First wait before a failed entity restarts; doubles up to `restart_max`, and begins anew
     /// when the entity has stored something since, or has worked for `restart_max`.
     #[serde(with = "antiphon_base::time::text")]
@@ -109,8 +134,16 @@ pub struct EntitySettings {
     /// Most entities of this type at a node that recover at the same time; others wait for a
     /// permit.
     pub recoveries_max: usize,
-    /// The number of events after which a snapshot is taken; zero: no snapshots by count.
+    /// The number of events after which a snapshot is taken, counted over all lives of the entity;
+    /// zero: no snapshots by count.
     pub snapshot_every: u64,
+    /// The number of events that a recovery replays without taking a snapshot at its end, which the
+    /// next recovery begins with; zero: a recovery takes none.
+    pub snapshot_after_replay: u64,
+    /// The time after a snapshot, or after the first event, at which the next one is taken, with
+    /// the next event or at the next start; zero: no snapshots by age.
+    #[serde(with = "antiphon_base::time::text")]
+    pub snapshot_after_age: Duration,
     /// The number of snapshots that are kept, at least one.
     pub snapshots_keep: u64,
     /// True when, after a snapshot, events up to the oldest kept snapshot are deleted if every
@@ -126,6 +159,8 @@ impl Default for EntitySettings {
         Self {
             mailbox_max: 1000,
             stash_max: 1000,
+            behind_max: 100,
+            behind_wait_max: Duration::from_secs(60),
             append_events_max: 1000,
             unpersisted_events_max: 4000,
             unpersisted_bytes_max: 32 << 20,
@@ -147,16 +182,25 @@ impl Default for EntitySettings {
             listener_appends_max: 1024,
             listener_bytes_max: 64 << 20,
             reminders_max: 100,
+            requests_max: 1000,
+            requests_kept_min: Duration::from_secs(60),
+            requests_age: Duration::from_secs(24 * 3600),
+            request_answer_bytes_max: 1024,
             restart_min: Duration::from_millis(200),
             restart_max: Duration::from_secs(10),
             recoveries_max: 64,
             snapshot_every: 0,
+            snapshot_after_replay: 1000,
+            snapshot_after_age: Duration::ZERO,
             snapshots_keep: 2,
             delete_events: false,
             pipelined: true,
         }
     }
 }
+
+/// Most bytes of the answers that one entity keeps.
+const REQUEST_BYTES_MAX: usize = 32 << 20;
 
 impl EntitySettings {
     /// Checks every value, and that the values fit each other.
@@ -167,6 +211,7 @@ impl EntitySettings {
         const MOST: usize = 1 << 24;
         bounds::count("mailbox_max", self.mailbox_max, 1..=MOST)?;
         bounds::count("stash_max", self.stash_max, 0..=MOST)?;
+        bounds::count("behind_max", self.behind_max, 0..=1 << 16)?;
         bounds::count("append_events_max", self.append_events_max, 1..=MOST)?;
         bounds::count("unpersisted_events_max", self.unpersisted_events_max, 1..=MOST)?;
         bounds::count("unpersisted_bytes_max", self.unpersisted_bytes_max, 1..=1 << 32)?;
@@ -180,8 +225,16 @@ impl EntitySettings {
         bounds::count("listener_appends_max", self.listener_appends_max, 1..=1 << 20)?;
         bounds::count("listener_bytes_max", self.listener_bytes_max, 1..=1 << 32)?;
         bounds::count("reminders_max", self.reminders_max, 0..=10_000)?;
+        bounds::count("requests_max", self.requests_max, 0..=10_000)?;
+        bounds::count("request_answer_bytes_max", self.request_answer_bytes_max, 0..=16 << 10)?;
+        self.check_answers()?;
+        let kept_min = self.requests_kept_min;
+        bounds::duration("requests_kept_min", kept_min, Duration::ZERO..=HOUR)?;
+        let least = kept_min.max(Duration::from_millis(1));
+        bounds::duration("requests_age", self.requests_age, least..=YEAR)?;
         bounds::count("recoveries_max", self.recoveries_max, 1..=1 << 16)?;
         for (name, actual) in [
+            ("behind_wait_max", self.behind_wait_max),
             ("pull_retry_min", self.pull_retry_min),
             ("pull_retry_max", self.pull_retry_max),
             ("reclaim_wait", self.reclaim_wait),
@@ -193,6 +246,9 @@ impl EntitySettings {
         ] {
             bounds::duration(name, actual, Duration::from_millis(1)..=HOUR)?;
         }
+        bounds::number("snapshot_after_replay", self.snapshot_after_replay, 0..=1 << 48)?;
+        let ages = Duration::ZERO..=YEAR;
+        bounds::duration("snapshot_after_age", self.snapshot_after_age, ages)?;
         bounds::duration("time_skew_max", self.time_skew_max, Duration::ZERO..=YEAR)?;
         for (name, actual, limit_name, limit) in [
             (
@@ -222,5 +278,34 @@ impl EntitySettings {
         bounds::at_least(("restart_max", self.restart_max), restart_min)?;
         bounds::number("snapshot_every", self.snapshot_every, 0..=1 << 48)?;
         bounds::number("snapshots_keep", self.snapshots_keep, 1..=1 << 20)
+    }
+
+    /// Checks the bytes of all answers that an entity may keep.
+    fn check_answers(&self) -> Result<()> {
+        let (requests, bytes) = (self.requests_max, self.request_answer_bytes_max);
+        if requests * bytes > REQUEST_BYTES_MAX {
+            return Err(Error::rejected(format!(
+                "`requests_max` {requests} times `request_answer_bytes_max` {bytes}: expected at most {REQUEST_BYTES_MAX} bytes, which one entity and each of its snapshots have: lower one of them"
+            )));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kept_answers_of_an_entity_have_a_bound_together() {
+        let settings = |requests_max, request_answer_bytes_max| EntitySettings {
+            requests_max,
+            request_answer_bytes_max,
+            ..EntitySettings::default()
+        };
+        settings(10_000, 3000).validate().unwrap();
+        settings(2000, 16 << 10).validate().unwrap();
+        let error = settings(10_000, 16 << 10).validate().unwrap_err().to_string();
+        assert!(error.contains("`requests_max` 10000 times"), "{error}");
     }
 }

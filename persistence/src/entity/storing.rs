@@ -6,7 +6,7 @@ use antiphon_base::task;
 use ractor::ActorRef;
 
 use super::engine::{Action, Generation, Input, RowChanges};
-use super::message::{EntityMessage, start};
+use super::message::{EntityMessage, send_input, start};
 use super::parts::Inner;
 use super::skip::SkippedEvent;
 use super::writing::{append_with_shapes, put_before_append, save_and_read_back, void};
@@ -106,9 +106,14 @@ impl<E: EventSourced> EntityIo<E> {
     ) {
         let (snapshots, id) = (self.runtime.parts.snapshots.clone(), self.id.persistence_id());
         let shapes = self.runtime.shapes_of_states();
+        // a late save could replace a snapshot that the next incarnation has voided, and bring a
+        // state of lost history back: so it is fenced and waited for as an append is
+        let Some(write) = self.writes.begin() else { return };
         start("save snapshot", myself, async move {
             let saved = save_and_read_back(&*snapshots, shapes, &id, &snapshot).await;
-            Input::SnapshotSaved(generation, snapshot.sequence_nr, saved)
+            drop(write);
+            let number = snapshot.sequence_nr;
+            Input::SnapshotSaved(generation, number, saved.map(|()| snapshot.metadata))
         });
     }
 
@@ -262,7 +267,7 @@ impl<E: EventSourced> EntityIo<E> {
                 Ok(false) => {}
                 Ok(true) => {
                     let skip = Input::Skip(generation, origin, number);
-                    let _ = myself.send_message(EntityMessage::Input(skip));
+                    send_input(&myself, skip);
                 }
                 Err(error) => tracing::debug!(%error, "the skipped events cannot be read"),
             }

@@ -10,7 +10,6 @@ use parking_lot::Mutex;
 use ractor::ActorCell;
 
 use super::listeners::Listeners;
-use super::signs::Signs;
 use super::{EntityCounters, EntitySettings, Extensions};
 use crate::identity::{ReplicaId, ReplicationId};
 
@@ -46,8 +45,8 @@ impl Kin {
 
 /// The way to an entity's own mailbox.
 pub(super) enum Address {
-    /// An actor, whose messages are an entity's.
-    Actor(ActorCell, Arc<Signs>),
+    /// An actor, whose messages are an entity's, and the entity's `Mailbox`.
+    Actor(ActorCell, Arc<dyn Any + Send + Sync>),
     /// A queue that the testkit empties; each value is a command.
     Queue(Arc<Mutex<VecDeque<Box<dyn Any + Send>>>>),
     /// Nothing: an engine by itself.

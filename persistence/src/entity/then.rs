@@ -4,15 +4,27 @@ use antiphon_base::guard;
 use serde::Serialize;
 use smallvec::SmallVec;
 
+use crate::codec::CodecId;
 use crate::reply::{
     Claim, CommandEffect, Reason, ReplyError, ReplyTo, refuse_claimed, with_panic_reason,
 };
+use crate::store::KeptAnswer;
 
 /// The visible part of an effect, done when everything that the command could have seen is durable.
 /// No function panics. `claim` is the claim of the command.
 pub(super) trait Prepared: Send {
     /// Returns whether the release does more than to answer.
     fn acts(&self) -> bool {
+        false
+    }
+
+    /// The answer to the request with this id, for its repetitions; `None`: this part has none.
+    fn answer_to(&self, _request: &str) -> Option<KeptAnswer> {
+        None
+    }
+
+    /// Returns whether it is an answer whose asker wants the version that it could have seen.
+    fn wants_version(&mut self) -> bool {
         false
     }
 
@@ -43,10 +55,26 @@ fn failed(effect: CommandEffect, why: String) -> ReplyError {
     }
 }
 
-/// An answer.
+/// An answer. It stays in one box from the handler to its release.
 pub(super) struct ThenReply<R, F> {
-    pub(super) reply_to: ReplyTo<R>,
-    pub(super) value: F,
+    reply_to: ReplyTo<R>,
+    value: Value<R, F>,
+}
+
+/// The value of an answer.
+enum Value<R, F> {
+    /// Made of the state later.
+    Unmade(F),
+    Made(R),
+    /// The application failed to make it, for this reason. The asker gets an error when the answer
+    /// would have been let out.
+    Failed(String),
+}
+
+impl<R, F> ThenReply<R, F> {
+    pub(super) fn new(reply_to: ReplyTo<R>, value: F) -> Self {
+        Self { reply_to, value: Value::Unmade(value) }
+    }
 }
 
 impl<S, R, F> Then<S> for ThenReply<R, F>
@@ -54,50 +82,55 @@ where
     R: Serialize + Send + 'static,
     F: FnOnce(&S) -> R + Send + 'static,
 {
-    fn prepare(self: Box<Self>, state: &S) -> Box<dyn Prepared> {
+    fn prepare(mut self: Box<Self>, state: &S) -> Box<dyn Prepared> {
+        let unmade = std::mem::replace(&mut self.value, Value::Failed(String::new()));
+        let Value::Unmade(value) = unmade else { panic!("an answer is made twice") };
+        self.value = match guard::call("then_reply", &"an answer", || value(state)) {
+            Ok(value) => Value::Made(value),
+            Err(failure) => Value::Failed(failure.to_string()),
+        };
+        self
+    }
+
+    fn fail(self: Box<Self>, claim: &Claim, error: ReplyError) {
+        refuse_claimed(*self, claim, error);
+    }
+}
+
+impl<R, F> Prepared for ThenReply<R, F>
+where
+    R: Serialize + Send + 'static,
+    F: Send + 'static,
+{
+    fn answer_to(&self, request: &str) -> Option<KeptAnswer> {
+        let Value::Made(value) = &self.value else { return None };
+        if !self.reply_to.is_of_request(request) {
+            return None;
+        }
+        let encode = || CodecId::Bincode.encode(value);
+        let encoded = guard::call("Serialize of an answer", &"an answer", encode);
+        let bytes = encoded.ok().and_then(Result::ok);
+        Some(bytes.map_or(KeptAnswer::None, |bytes| KeptAnswer::Bytes(bytes.into())))
+    }
+
+    fn wants_version(&mut self) -> bool {
+        matches!(self.value, Value::Made(_)) && self.reply_to.wants_version()
+    }
+
+    fn release(self: Box<Self>, claim: &Claim, effect: CommandEffect) {
         let Self { reply_to, value } = *self;
-        match guard::call("then_reply", &"an answer", || value(state)) {
-            Ok(value) => Box::new(PreparedReply { reply_to, value }),
-            Err(failure) => Box::new(PreparedFailure { reply_to, why: failure.to_string() }),
+        match value {
+            Value::Made(value) => {
+                // an answer that nobody waits for is dropped here
+                let _ = guard::call("Drop of an answer", &"an answer", || reply_to.reply(value));
+            }
+            Value::Failed(why) => reply_to.refuse(claim, failed(effect, why)),
+            Value::Unmade(_) => panic!("an answer is released that was not made"),
         }
     }
 
     fn fail(self: Box<Self>, claim: &Claim, error: ReplyError) {
         refuse_claimed(*self, claim, error);
-    }
-}
-
-struct PreparedReply<R> {
-    reply_to: ReplyTo<R>,
-    value: R,
-}
-
-impl<R: Serialize + Send + 'static> Prepared for PreparedReply<R> {
-    fn release(self: Box<Self>, _: &Claim, _: CommandEffect) {
-        let Self { reply_to, value } = *self;
-        // an answer that nobody waits for is dropped here
-        let _ = guard::call("Drop of an answer", &"an answer", || reply_to.reply(value));
-    }
-
-    fn fail(self: Box<Self>, claim: &Claim, error: ReplyError) {
-        refuse_claimed(*self, claim, error);
-    }
-}
-
-/// An answer that the application failed to make. The asker gets an error when the answer would
-/// have been let out.
-struct PreparedFailure<R> {
-    reply_to: ReplyTo<R>,
-    why: String,
-}
-
-impl<R: Send + 'static> Prepared for PreparedFailure<R> {
-    fn release(self: Box<Self>, claim: &Claim, effect: CommandEffect) {
-        self.reply_to.refuse(claim, failed(effect, self.why));
-    }
-
-    fn fail(self: Box<Self>, claim: &Claim, error: ReplyError) {
-        self.reply_to.refuse(claim, error);
     }
 }
 

@@ -83,7 +83,7 @@ pub(super) enum Source<C> {
 ///     }
 /// }
 ///
-/// let mut cart = EntityTest::new(Cart, "cart|c-1");
+/// let mut cart = EntityTest::local(Cart, "cart|c-1");
 /// cart.tell(Command::Order);
 /// cart.pass(60 * MINUTE);
 /// assert_eq!(cart.state(), &["ordered", "reminded", "reminded", "expired"]);
@@ -246,7 +246,7 @@ impl<E: EventSourced> Effect<E> {
     /// #     }
     /// # }
     ///
-    /// let mut notes = EntityTest::new(Notes, "notes|n-1");
+    /// let mut notes = EntityTest::local(Notes, "notes|n-1");
     /// notes.tell("remind me");
     /// notes.pass(Duration::from_secs(59));
     /// assert!(notes.state().is_empty());
@@ -292,7 +292,7 @@ impl<E: EventSourced> Effect<E> {
     /// #     }
     /// # }
     ///
-    /// let mut notes = EntityTest::new(Notes, "notes|n-1");
+    /// let mut notes = EntityTest::local(Notes, "notes|n-1");
     /// notes.tell("remind me");
     /// notes.tell("never mind");
     /// notes.pass(Duration::from_secs(3600));
@@ -332,7 +332,7 @@ impl<E: EventSourced> Effect<E> {
     /// #     }
     /// # }
     ///
-    /// let mut notes = EntityTest::new(Notes, "notes|n-1");
+    /// let mut notes = EntityTest::local(Notes, "notes|n-1");
     /// notes.tell("milk");
     /// notes.pass(Duration::from_secs(9));
     /// notes.tell("eggs");

@@ -77,6 +77,11 @@ impl Labels {
         self.0.as_ref().map_or(0, Arc::strong_count)
     }
 
+    /// The labels without the answer to the command of the event.
+    pub(crate) fn without_answer(&self) -> Self {
+        Self::joined(self.metadata().clone().without_answer(), self.tags().clone())
+    }
+
     /// The metadata.
     pub fn metadata(&self) -> &Metadata {
         &self.both().metadata

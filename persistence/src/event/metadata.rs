@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::RequestId;
 use super::bounds::{READ_BYTES_MAX, READ_COUNT_MAX};
 use crate::{Error, Result};
 
@@ -25,17 +26,34 @@ const RESERVED: &str = "antiphon.";
 /// The key of the askers of a command, on the way between nodes only.
 const ASKERS_KEY: &str = "antiphon.askers";
 
+/// The key of the session of a command, on the way between nodes only.
+const SESSION_KEY: &str = "antiphon.session";
+
 /// The key under which an event has its orders about reminders.
 const REMINDERS_KEY: &str = "antiphon.reminders";
+
+/// The key of the request id of a command, on the way to its entity.
+const REQUEST_KEY: &str = "antiphon.request";
+
+/// The key under which an event has the request that caused it.
+const DONE_KEY: &str = "antiphon.done";
+
+/// The key under which an event has the answer to its command.
+const ANSWER_KEY: &str = "antiphon.answer";
+
+/// Most bytes of an answer in the metadata of an event. They do not count for
+/// [`METADATA_BYTES_MAX`].
+const ANSWER_BYTES_MAX: usize = 33 * 1024;
 
 /// Most bytes of the orders about reminders that one command makes. They do not count for
 /// [`METADATA_BYTES_MAX`].
 pub(crate) const REMINDERS_BYTES_MAX: usize = 16 * 1024;
 
 /// Texts under keys, such as a correlation id or a trace context, sorted by key. They travel with
-/// a command, are stored with its events, and reach every replica. Nothing in Antiphon reads them,
-/// except its own entries, whose keys begin with `antiphon.`: users cannot make such entries, and
-/// events that set reminders have one.
+/// a command, are stored with its events, and reach every replica; a snapshot has its own. Nothing
+/// in Antiphon reads them, except its own entries, whose keys begin with `antiphon.`: users cannot
+/// make such entries; events that set reminders have one, and so have commands and events with a
+/// [`RequestId`].
 ///
 /// At most [`METADATA_COUNT_MAX`] entries, [`METADATA_KEY_BYTES_MAX`] bytes in a key and
 /// [`METADATA_BYTES_MAX`] bytes in all, when it is made and when an event is stored with it. Stored
@@ -150,8 +168,9 @@ impl Metadata {
 
     /// Checks that an event may be stored with this metadata, which may have been read. The error
     /// is the reason why not.
-    pub(super) fn check(&self) -> Result<(), String> {
-        let users = || self.iter().filter(|(key, _)| *key != REMINDERS_KEY);
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let is_own = |key: &str| [REMINDERS_KEY, DONE_KEY, ANSWER_KEY].contains(&key);
+        let users = || self.iter().filter(|(key, _)| !is_own(key));
         users().try_for_each(|(key, _)| check_key(key))?;
         check_bytes(users().map(|(key, value)| key.len() + value.len()).sum())?;
         check_count(users().count())?;
@@ -161,7 +180,95 @@ impl Metadata {
                 "the reminders of one command: expected at most {REMINDERS_BYTES_MAX} bytes, actual {orders}: set fewer of them, or with shorter names"
             ));
         }
+        let answer = self.answer().map_or(0, str::len);
+        if answer > ANSWER_BYTES_MAX {
+            return Err(format!(
+                "the answer of an event: expected at most {ANSWER_BYTES_MAX} bytes, actual {answer}"
+            ));
+        }
         Ok(())
+    }
+
+    /// The request id of a command.
+    pub(crate) fn request(&self) -> Option<&str> {
+        if self.is_empty() {
+            return None;
+        }
+        self.get(REQUEST_KEY)
+    }
+
+    /// The metadata of a command with its request id, which tells its repetitions.
+    #[must_use]
+    pub fn with_request(&self, id: &RequestId) -> Self {
+        self.with_reserved(REQUEST_KEY, id.as_str().into())
+    }
+
+    /// Returns whether a command with this metadata has a request id.
+    #[inline]
+    pub fn has_request(&self) -> bool {
+        self.request().is_some()
+    }
+
+    /// The request id of a command, if it has one.
+    pub fn request_id(&self) -> Option<RequestId> {
+        self.request().and_then(|id| RequestId::new(id).ok())
+    }
+
+    /// The metadata of a command without its request id.
+    #[must_use]
+    pub fn without_request(self) -> Self {
+        self.without_key(REQUEST_KEY).0
+    }
+
+    /// The metadata without the entries of Antiphon: the part of an event's or a command's metadata
+    /// that can be handed on.
+    ///
+    /// ```
+    /// use antiphon_persistence::event::{Metadata, RequestId};
+    ///
+    /// let own = Metadata::new().with("correlation-id", "order-7")?;
+    /// let command = own.with_request(&RequestId::new("r-1")?);
+    /// assert_eq!(command.without_reserved(), own);
+    /// # Ok::<(), antiphon_persistence::Error>(())
+    /// ```
+    #[must_use]
+    pub fn without_reserved(mut self) -> Self {
+        if self.check_unreserved().is_ok() {
+            return self;
+        }
+        if let Some(entries) = &mut self.0 {
+            let sorted = &mut Arc::make_mut(entries).sorted;
+            sorted.retain(|(key, _)| check_unreserved(key).is_ok());
+            if sorted.is_empty() {
+                self.0 = None;
+            }
+        }
+        self
+    }
+
+    /// The note of an event about its request, in its stored form.
+    pub(crate) fn done(&self) -> Option<&str> {
+        self.get(DONE_KEY)
+    }
+
+    /// The metadata of an event with the note about its request.
+    pub(crate) fn with_done(&self, note: Box<str>) -> Self {
+        self.with_reserved(DONE_KEY, note)
+    }
+
+    /// The answer to the command of an event, in its stored form.
+    pub(crate) fn answer(&self) -> Option<&str> {
+        self.get(ANSWER_KEY)
+    }
+
+    /// The metadata of an event with the answer to its command.
+    pub(crate) fn with_answer(&self, answer: Box<str>) -> Self {
+        self.with_reserved(ANSWER_KEY, answer)
+    }
+
+    /// The metadata of an event without the answer to its command.
+    pub(crate) fn without_answer(self) -> Self {
+        self.without_key(ANSWER_KEY).0
     }
 
     /// The orders about reminders in the metadata of an event, in their stored form.
@@ -180,15 +287,30 @@ impl Metadata {
     }
 
     /// The metadata of a command without its askers, and the askers.
-    pub(crate) fn without_askers(mut self) -> (Self, Option<Box<str>>) {
-        let at = self.sorted().binary_search_by(|(known, _)| (**known).cmp(ASKERS_KEY));
+    pub(crate) fn without_askers(self) -> (Self, Option<Box<str>>) {
+        self.without_key(ASKERS_KEY)
+    }
+
+    /// The metadata of a command with its session, on the way to another node.
+    pub(crate) fn with_session(&self, session: Box<str>) -> Self {
+        self.with_reserved(SESSION_KEY, session)
+    }
+
+    /// The metadata of a command without its session, and the session.
+    pub(crate) fn without_session(self) -> (Self, Option<Box<str>>) {
+        self.without_key(SESSION_KEY)
+    }
+
+    /// The metadata without the entry under a key, and its value.
+    fn without_key(mut self, key: &str) -> (Self, Option<Box<str>>) {
+        let at = self.sorted().binary_search_by(|(known, _)| (**known).cmp(key));
         let (Ok(at), Some(entries)) = (at, &mut self.0) else { return (self, None) };
         let sorted = &mut Arc::make_mut(entries).sorted;
-        let (_, askers) = sorted.remove(at);
+        let (_, value) = sorted.remove(at);
         if sorted.is_empty() {
             self.0 = None;
         }
-        (self, Some(askers))
+        (self, Some(value))
     }
 
     fn with_reserved(&self, key: &str, value: Box<str>) -> Self {

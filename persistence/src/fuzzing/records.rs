@@ -5,11 +5,13 @@ use antiphon_base::fuzzing::{Bounds, Check, Decoder, round_trip};
 use antiphon_base::time::Timestamp;
 use bytes::Bytes;
 
-use crate::event::{EventMeta, Labels, Metadata, Payload, SequenceNr, StoredEvent, Tags};
+use crate::event::{
+    EventMeta, Labels, Metadata, Payload, RequestId, SequenceNr, StoredEvent, Tags,
+};
 use crate::identity::{PersistenceId, ReplicaId, ReplicationId};
 use crate::record::checksum::{Checksum, SEAL_BYTES, seal};
 use crate::record::{batch, cell, snapshot, version};
-use crate::store::{OffsetKey, SetReminder, Snapshot};
+use crate::store::{DoneRequest, KeptAnswer, OffsetKey, SetReminder, Snapshot};
 
 /// The records of stores.
 pub const RECORDS: &[Decoder] = &[
@@ -41,7 +43,9 @@ pub const RECORDS: &[Decoder] = &[
             bytes.truncate(bytes.len() - SEAL_BYTES);
             let mut noted = snapshot::encode(&stream(), &a_snapshot_with_reminder());
             noted.truncate(noted.len() - SEAL_BYTES);
-            vec![bytes, noted]
+            let mut with_sections = snapshot::encode(&stream(), &a_snapshot_with_sections());
+            with_sections.truncate(with_sections.len() - SEAL_BYTES);
+            vec![bytes, noted, with_sections]
         },
         bounds: Bounds::new(4096, 128),
     },
@@ -134,6 +138,8 @@ fn a_snapshot() -> Snapshot {
         timestamp: event.meta.timestamp,
         state: event.payload,
         reminders: Vec::new(),
+        metadata: Metadata::new(),
+        requests: Vec::new(),
     }
 }
 
@@ -149,6 +155,19 @@ fn a_snapshot_with_reminder() -> Snapshot {
         set_at: event.meta.timestamp,
     };
     Snapshot { reminders: vec![reminder], ..a_snapshot() }
+}
+
+fn a_snapshot_with_sections() -> Snapshot {
+    let metadata = Metadata::new().with("user", "anna").expect("one entry");
+    let event = event(300);
+    let request = DoneRequest {
+        id: RequestId::new("checkout-7").expect("an id"),
+        origin: event.meta.origin,
+        first: 299,
+        at: event.meta.timestamp,
+        answer: KeptAnswer::Bytes(Bytes::from_static(b"ok")),
+    };
+    Snapshot { metadata, requests: vec![request], ..a_snapshot_with_reminder() }
 }
 
 fn snapshot(bytes: &[u8]) -> Option<Check> {

@@ -7,9 +7,10 @@ use antiphon_base::fuzzing::{Bounds, Check, Decoder};
 use antiphon_base::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::operations::OPERATIONS;
 use super::records::{event, labelled};
 use crate::codec::CodecId;
-use crate::crdt::{Counter, LwwRegister, OrSet};
+use crate::crdt::{Counter, LwwRegister, OrSet, Replicated, StandaloneContext};
 use crate::event::StoredEvent;
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::reply::{Claim, ReplyError, ReplySender, ReplyTo, decode_command};
@@ -42,6 +43,7 @@ pub const VALUES: &[Decoder] = &[
         seeds: command_seeds,
         bounds: Bounds::new(4096, 256),
     },
+    OPERATIONS,
 ];
 
 /// Every kind of value that serde knows, and the types of events that Antiphon offers.
@@ -71,13 +73,17 @@ fn replica(name: &str) -> ReplicaId {
     ReplicaId::new(name).expect("a name")
 }
 
+fn context() -> StandaloneContext {
+    StandaloneContext::new(replica("A"), 1)
+}
+
 fn values() -> Vec<Value> {
     let text = || "täxt".to_owned();
     let mut title = LwwRegister::new(text());
-    title.apply(title.set(text(), Timestamp::from_micros(7), replica("A")));
+    title.apply(&title.set(text(), Timestamp::from_micros(7), &replica("A")), &context());
     let mut tags = OrSet::default();
-    tags.apply(&tags.add(text(), replica("A")));
-    tags.apply(&tags.add(text(), replica("B")));
+    tags.apply(&tags.add(text(), &replica("A")), &context());
+    tags.apply(&tags.add(text(), &replica("B")), &context());
     let id = ReplicationId::parse("cart|c-1|DC-A").expect("an id");
     vec![
         Value::Unit,

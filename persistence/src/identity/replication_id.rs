@@ -91,6 +91,26 @@ impl ReplicationId {
     pub fn slice(&self) -> Slice {
         Slice::of(&self.entity_type, &self.entity_id)
     }
+
+    /// The designated replica of the entity, of these sorted ones: the one that does what must be
+    /// done at one replica only. It follows from the slice, is the same wherever it is asked, and
+    /// spreads entities evenly. `None` when there are no replicas. A change of the list designates
+    /// other replicas.
+    ///
+    /// ```
+    /// use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+    ///
+    /// let replicas = [ReplicaId::new("DC-A")?, ReplicaId::new("DC-B")?];
+    /// let here = ReplicationId::parse("cart|c-1|DC-A")?;
+    /// let there = here.with_replica(replicas[1].clone());
+    /// assert_eq!(here.designated(&replicas), there.designated(&replicas));
+    /// assert_eq!(here.designated(&[]), None);
+    /// # Ok::<(), antiphon_persistence::Error>(())
+    /// ```
+    pub fn designated<'a>(&self, replicas: &'a [ReplicaId]) -> Option<&'a ReplicaId> {
+        let index = usize::from(self.slice().number()).checked_rem(replicas.len())?;
+        replicas.get(index)
+    }
 }
 
 impl fmt::Display for ReplicationId {
@@ -131,6 +151,19 @@ mod tests {
         assert_eq!(original.to_string(), "cart|c-1");
         assert_eq!(ReplicationId::parse("cart|c-1|DC-A").unwrap(), replicated);
         assert_eq!(ReplicationId::parse("cart|c-1").unwrap(), original);
+    }
+
+    #[test]
+    fn the_designated_replica_of_an_entity_never_changes_and_each_replica_is_one() {
+        let replicas = ["A", "B", "C"].map(|name| ReplicaId::new(name).unwrap());
+        let of = |number| {
+            let id = ReplicationId::new("auction", format!("a-{number}"), ReplicaId::empty());
+            id.unwrap().designated(&replicas).unwrap().as_str()
+        };
+        // the slice of `a-200` is 229
+        assert_eq!(of(200), "B");
+        let all: std::collections::BTreeSet<_> = (0..50).map(of).collect();
+        assert_eq!(all.len(), 3);
     }
 
     #[test]

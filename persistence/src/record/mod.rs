@@ -8,5 +8,6 @@ pub mod cell;
 pub mod checksum;
 pub mod labels;
 pub mod reminder;
+pub mod requests;
 pub mod snapshot;
 pub mod version;

@@ -2,7 +2,7 @@
 //!
 //! | field | form |
 //! |---|---|
-//! | format | byte, 2; 3 with reminders |
+//! | format | byte: 2 plain, 3 with reminders alone, 4 with sections |
 //! | sequence nr | number |
 //! | version | [version vector](super::version) |
 //! | position count | number |
@@ -13,22 +13,44 @@
 //! | per reminder: name | text |
 //! | due, period, set by | 3 numbers |
 //! | origin, origin nr, set at | text, 2 numbers |
+//! | format 4: section count, at least one | number |
+//! | per section, tags rising: tag, content | number, blob |
 //! | checksum of stream, sequence nr and all of the above | 8 bytes, lowest first |
+
+//!
+//! | section | tag | content |
+//! |---|---|---|
+//! | reminders | 1 | as in format 3 |
+//! | metadata | 2 | [`super::labels`], the metadata alone |
+//! | requests, oldest first | 3 | [`super::requests`] |
+//!
+//! A snapshot gets the lowest format that can hold it, so one that has no new part keeps its bytes.
+//! A record with a section that this version does not know is refused: its state may be of use, but
+//! a part of the entity would be lost.
 
 use antiphon_base::time::Timestamp;
 use bytes::Bytes;
 
 use super::bytes::{Reader, Unreadable, put_bytes, put_number};
 use super::checksum::{Checksum, SEAL_BYTES, open, seal};
-use super::version;
-use crate::event::{Payload, SequenceNr};
+use super::{labels, requests, version};
+use crate::event::{Metadata, Payload, SequenceNr};
 use crate::identity::PersistenceId;
 use crate::store::{SetReminder, Snapshot};
 
 /// The format of a snapshot without reminders, which every version reads.
 const PLAIN: u8 = 2;
-/// The format of a snapshot with reminders.
+/// The format of a snapshot with reminders and no other section.
 const WITH_REMINDERS: u8 = 3;
+/// The format of a snapshot with sections.
+const WITH_SECTIONS: u8 = 4;
+
+/// The section of the reminders.
+const REMINDERS: u64 = 1;
+/// The section of the metadata.
+const METADATA: u64 = 2;
+/// The section of the requests.
+const REQUESTS: u64 = 3;
 
 fn key(stream: &str, sequence_nr: SequenceNr) -> Checksum {
     let mut key = Checksum::of("snapshots");
@@ -38,9 +60,10 @@ fn key(stream: &str, sequence_nr: SequenceNr) -> Checksum {
 
 /// The record of a snapshot of a stream.
 pub fn encode(persistence_id: &PersistenceId, snapshot: &Snapshot) -> Vec<u8> {
-    let Snapshot { sequence_nr, version, positions, timestamp, state, reminders } = snapshot;
+    let Snapshot { sequence_nr, version, positions, timestamp, state, reminders, .. } = snapshot;
     let mut out = Vec::with_capacity(state.bytes.len() + 128);
-    out.push(if reminders.is_empty() { PLAIN } else { WITH_REMINDERS });
+    let format = format_of(snapshot);
+    out.push(format);
     put_number(&mut out, sequence_nr.value());
     version::put(&mut out, version);
     put_number(&mut out, positions.len() as u64);
@@ -53,12 +76,71 @@ pub fn encode(persistence_id: &PersistenceId, snapshot: &Snapshot) -> Vec<u8> {
     put_bytes(&mut out, state.manifest.as_bytes());
     put_number(&mut out, u64::from(state.version));
     put_bytes(&mut out, &state.bytes);
-    if !reminders.is_empty() {
-        put_number(&mut out, reminders.len() as u64);
-        reminders.iter().for_each(|reminder| put_reminder(&mut out, reminder));
+    match format {
+        WITH_REMINDERS => put_reminders(&mut out, reminders),
+        WITH_SECTIONS => put_sections(&mut out, snapshot),
+        plain => assert_eq!(plain, PLAIN, "a format of this version"),
     }
     seal(key(persistence_id.as_str(), *sequence_nr), &mut out);
     out
+}
+
+/// The lowest format that can hold the snapshot.
+fn format_of(snapshot: &Snapshot) -> u8 {
+    let has_sections = !snapshot.metadata.is_empty() || !snapshot.requests.is_empty();
+    match (has_sections, snapshot.reminders.is_empty()) {
+        (false, true) => PLAIN,
+        (false, false) => WITH_REMINDERS,
+        (true, _) => WITH_SECTIONS,
+    }
+}
+
+fn put_sections(out: &mut Vec<u8>, snapshot: &Snapshot) {
+    let mut sections: Vec<(u64, Vec<u8>)> = Vec::new();
+    let mut add = |tag, put: &dyn Fn(&mut Vec<u8>)| {
+        let mut content = Vec::new();
+        put(&mut content);
+        sections.push((tag, content));
+    };
+    if !snapshot.reminders.is_empty() {
+        add(REMINDERS, &|out| put_reminders(out, &snapshot.reminders));
+    }
+    if !snapshot.metadata.is_empty() {
+        add(METADATA, &|out| labels::put_metadata(out, &snapshot.metadata));
+    }
+    if !snapshot.requests.is_empty() {
+        add(REQUESTS, &|out| requests::put(out, &snapshot.requests));
+    }
+    assert!(sections.is_sorted_by_key(|(tag, _)| *tag), "tags rise");
+    put_number(out, sections.len() as u64);
+    for (tag, content) in sections {
+        put_number(out, tag);
+        put_bytes(out, &content);
+    }
+}
+
+/// Reads the sections into the snapshot.
+fn get_sections(reader: &mut Reader<'_>, snapshot: &mut Snapshot) -> Result<(), Unreadable> {
+    let mut last = 0;
+    for _ in 0..reader.number()? {
+        let tag = reader.number()?;
+        if tag <= last {
+            return Err("its sections are not in order");
+        }
+        last = tag;
+        let mut content = Reader(reader.bytes()?);
+        match tag {
+            REMINDERS => snapshot.reminders = get_reminders(&mut content)?,
+            METADATA => snapshot.metadata = labels::get_metadata(&mut content)?,
+            REQUESTS => snapshot.requests = requests::get(&mut content)?,
+            _ => return Err("it has a section of a newer version, which this version cannot read"),
+        }
+        content.end()?;
+    }
+    if format_of(snapshot) != WITH_SECTIONS {
+        return Err("its format is that of sections, and it has none that needs them");
+    }
+    Ok(())
 }
 
 /// The snapshot of a record that lies under this stream and number. Its state is a part of `bytes`,
@@ -72,10 +154,9 @@ pub fn decode(
     bytes: &Bytes,
 ) -> Result<Snapshot, Unreadable> {
     // the format first: a record of a newer form may have another checksum
-    let has_reminders = match bytes.first() {
-        Some(&PLAIN) => false,
-        Some(&WITH_REMINDERS) => true,
-        Some(_) => return Err("its format is neither 2 nor 3"),
+    let format = match bytes.first() {
+        Some(format @ &(PLAIN | WITH_REMINDERS | WITH_SECTIONS)) => *format,
+        Some(_) => return Err("its format is none of 2, 3 and 4, which this version can read"),
         None => return Err("it is empty"),
     };
     if open(key(stream, sequence_nr), bytes)?.is_empty() {
@@ -100,9 +181,29 @@ pub fn decode(
         version: u16::try_from(reader.number()?).map_err(|_| "a payload version is too large")?,
         bytes: body.slice_ref(reader.bytes()?),
     };
-    let reminders = if has_reminders { get_reminders(&mut reader)? } else { Vec::new() };
+    let (reminders, metadata, requests) = (Vec::new(), Metadata::new(), Vec::new());
+    let mut snapshot = Snapshot {
+        sequence_nr,
+        version,
+        positions,
+        timestamp,
+        state,
+        reminders,
+        metadata,
+        requests,
+    };
+    match format {
+        WITH_REMINDERS => snapshot.reminders = get_reminders(&mut reader)?,
+        WITH_SECTIONS => get_sections(&mut reader, &mut snapshot)?,
+        plain => assert_eq!(plain, PLAIN, "a format that was just admitted"),
+    }
     reader.end()?;
-    Ok(Snapshot { sequence_nr, version, positions, timestamp, state, reminders })
+    Ok(snapshot)
+}
+
+fn put_reminders(out: &mut Vec<u8>, reminders: &[SetReminder]) {
+    put_number(out, reminders.len() as u64);
+    reminders.iter().for_each(|reminder| put_reminder(out, reminder));
 }
 
 fn put_reminder(out: &mut Vec<u8>, reminder: &SetReminder) {
@@ -159,7 +260,13 @@ mod tests {
                 bytes: Bytes::from_static(b"xy"),
             },
             reminders: Vec::new(),
+            metadata: Metadata::new(),
+            requests: Vec::new(),
         }
+    }
+
+    fn with_metadata() -> Snapshot {
+        Snapshot { metadata: Metadata::new().with("k", "v").unwrap(), ..snapshot() }
     }
 
     fn with_reminder() -> Snapshot {
@@ -191,7 +298,8 @@ mod tests {
 
     #[test]
     fn a_snapshot_is_read_back_as_it_was_written() {
-        for snapshot in [snapshot(), with_reminder()] {
+        let both = Snapshot { metadata: with_metadata().metadata, ..with_reminder() };
+        for snapshot in [snapshot(), with_reminder(), with_metadata(), both] {
             let bytes = encode(&id(), &snapshot).into();
             assert_eq!(decode("c|1|A", SequenceNr::new(300), &bytes), Ok(snapshot));
         }
@@ -203,6 +311,44 @@ mod tests {
         let end = plain.len() - SEAL_BYTES;
         assert_eq!((bytes[0], &bytes[1..end]), (3, &plain[1..end]));
         assert_eq!(bytes[end..bytes.len() - SEAL_BYTES], [1, 1, b'n', 3, 4, 5, 1, b'A', 6, 7]);
+    }
+
+    /// The record of the plain snapshot with this format and these bytes behind its state.
+    fn record(format: u8, behind: &[u8]) -> Bytes {
+        let mut out = encode(&id(), &snapshot());
+        out.truncate(out.len() - SEAL_BYTES);
+        out[0] = format;
+        out.extend_from_slice(behind);
+        seal(key("c|1|A", SequenceNr::new(300)), &mut out);
+        out.into()
+    }
+
+    #[test]
+    fn metadata_stands_in_a_section_of_format_4() {
+        let golden = record(WITH_SECTIONS, &[1, 2, 5, 1, 1, b'k', 1, b'v']);
+        assert_eq!(encode(&id(), &with_metadata()), golden);
+        let both = Snapshot { metadata: with_metadata().metadata, ..with_reminder() };
+        let sections = [2, 1, 10, 1, 1, b'n', 3, 4, 5, 1, b'A', 6, 7, 2, 5, 1, 1, b'k', 1, b'v'];
+        assert_eq!(encode(&id(), &both), record(WITH_SECTIONS, &sections));
+    }
+
+    #[test]
+    fn a_section_that_this_version_does_not_know_is_refused_as_such() {
+        let decode = |behind: &[u8]| {
+            decode("c|1|A", SequenceNr::new(300), &record(WITH_SECTIONS, behind)).unwrap_err()
+        };
+        assert!(decode(&[1, 9, 0]).contains("a section of a newer version"));
+        assert!(decode(&[2, 2, 5, 1, 1, b'k', 1, b'v', 9, 1, 7]).contains("of a newer version"));
+        assert!(decode(&[0]).contains("it has none that needs them"));
+        assert!(
+            decode(&[1, 1, 10, 1, 1, b'n', 3, 4, 5, 1, b'A', 6, 7]).contains("none that needs")
+        );
+        let twice = [2, 2, 5, 1, 1, b'k', 1, b'v', 2, 5, 1, 1, b'k', 1, b'v'];
+        assert!(decode(&twice).contains("not in order"));
+        let too_long = [1, 2, 6, 1, 1, b'k', 1, b'v', 0];
+        assert!(!decode(&too_long).is_empty(), "bytes behind the content of a section");
+        let refused = super::decode("c|1|A", SequenceNr::new(300), &record(5, &[])).unwrap_err();
+        assert!(refused.contains("none of 2, 3 and 4"), "{refused}");
     }
 
     #[test]

@@ -30,8 +30,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{Askers, ReplyError};
+use super::{Askers, ReplyError, Session};
 use crate::event::Metadata;
+use crate::version::VersionVector;
 
 const WAITING: u8 = 0;
 const TAKEN: u8 = 1;
@@ -62,21 +63,25 @@ pub type Notice = Box<dyn FnOnce(Result<(), ReplyError>) + Send>;
 
 struct Shared {
     state: AtomicU8,
+    /// The number of `ReplyTo`s of a command that was decoded.
+    places: AtomicU8,
     deadline: Option<Instant>,
     metadata: Metadata,
     /// `None`: nobody wants to be told.
     notice: Option<Mutex<Option<Notice>>>,
     /// `None`: no entity holds up its commands until the command is answered.
     askers: Option<Askers>,
+    /// `None`: the command is of no session.
+    session: Option<Arc<Session>>,
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { state, deadline, metadata, notice, askers } = self;
+        let Self { state, places: _, deadline, metadata, notice, askers, session } = self;
         let is_noticed = notice.is_some();
         write!(
             f,
-            "Shared({state:?}, until {deadline:?}, {metadata:?}, is noticed: {is_noticed}, {askers:?})"
+            "Shared({state:?}, until {deadline:?}, {metadata:?}, is noticed: {is_noticed}, {askers:?}, {session:?})"
         )
     }
 }
@@ -106,7 +111,9 @@ impl Claim {
     ) -> Self {
         let state = AtomicU8::new(state);
         let notice = notice.map(|notice| Mutex::new(Some(notice)));
-        Self(Some(Arc::new(Shared { state, deadline, metadata, notice, askers: None })))
+        let (places, askers, session) = (AtomicU8::new(0), None, None);
+        let shared = Shared { state, places, deadline, metadata, notice, askers, session };
+        Self(Some(Arc::new(shared)))
     }
 
     /// The same as [`Self::unlimited`] for a command with metadata, which goes with the command to
@@ -151,6 +158,32 @@ impl Claim {
     /// The metadata of the command.
     pub fn metadata(&self) -> &Metadata {
         self.0.as_ref().map_or(&NO_METADATA, |shared| &shared.metadata)
+    }
+
+    /// Notes one more `ReplyTo` in the command, which is decoded.
+    pub(crate) fn add_place(&self) {
+        if let Some(shared) = &self.0 {
+            let more = |places: u8| Some(places.saturating_add(1));
+            let _ = shared.places.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
+        }
+    }
+
+    /// Forgets the places that were counted: the command is decoded once more.
+    pub(crate) fn forget_places(&self) {
+        if let Some(shared) = &self.0 {
+            shared.places.store(0, Ordering::Release);
+        }
+    }
+
+    /// Returns whether the command, which was decoded, has more than one `ReplyTo`.
+    pub(crate) fn has_places(&self) -> bool {
+        self.0.as_ref().is_some_and(|shared| shared.places.load(Ordering::Acquire) > 1)
+    }
+
+    /// The request id of the command, if it has one.
+    #[inline]
+    pub(crate) fn request(&self) -> Option<&str> {
+        self.metadata().request()
     }
 
     /// The claim of a command whose asker waits until `deadline` (exclusive).
@@ -220,6 +253,37 @@ impl Claim {
         self
     }
 
+    /// The same claim, which was just made, of a command of this session. A claim that was cloned
+    /// before stays without it.
+    #[must_use]
+    pub fn in_session(mut self, session: Option<Arc<Session>>) -> Self {
+        if session.is_none() {
+            return self;
+        }
+        if self.0.is_none() {
+            self = Self::open();
+        }
+        if let Some(shared) = self.0.as_mut().and_then(Arc::get_mut) {
+            shared.session = session;
+        }
+        self
+    }
+
+    /// The session of the command, if it is of one.
+    pub fn session(&self) -> Option<&Arc<Session>> {
+        self.0.as_ref()?.session.as_ref()
+    }
+
+    /// The events that the entity must have before it takes the command, if there are any.
+    pub(crate) fn needs(&self) -> Option<&VersionVector> {
+        self.session()?.needs()
+    }
+
+    /// Returns whether the asker wants the version of the answer.
+    pub(crate) fn wants_version(&self) -> bool {
+        self.session().is_some_and(|session| session.wants_version())
+    }
+
     /// The entities that hold up their commands until this command is answered, if there are any.
     pub fn askers(&self) -> Option<&Askers> {
         self.0.as_ref()?.askers.as_ref()
@@ -254,6 +318,14 @@ impl Claim {
         let voided =
             shared.state.compare_exchange(WAITING, VOID, Ordering::AcqRel, Ordering::Acquire);
         matches!(voided, Ok(_) | Err(VOID))
+    }
+
+    /// Makes the command void if it may wait for events of its session and is not taken: its asker
+    /// is gone, and its place is of use to others.
+    pub fn leave_session(&self) {
+        if self.needs().is_some() {
+            self.void();
+        }
     }
 
     /// Notes that the command, which was taken, now acts: its effect cannot be undone.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::Missing;
 use crate::{Error, ErrorKind};
 
 /// The known effect of a command that was not answered.
@@ -56,9 +57,15 @@ pub enum ReplyError {
     /// The asker's time was over before the command was handed over: it is void, and has not taken
     /// effect.
     Expired(String),
+    /// A command with the same request id was done before (`ask_once`), and there is no answer of
+    /// it that could be given again; it has taken effect, once.
+    Done(String),
     /// The application's code failed before anything of the command was stored; the command has not
     /// taken effect.
     Failed(String),
+    /// The replica has not the events that the session of the command has seen, and did not get
+    /// them in time; the command has not taken effect.
+    Behind(Missing),
 }
 
 impl ReplyError {
@@ -70,12 +77,14 @@ impl ReplyError {
             | Self::Rejected(_)
             | Self::Unavailable(_)
             | Self::Expired(_)
-            | Self::Failed(_) => CommandEffect::None,
+            | Self::Failed(_)
+            | Self::Behind(_) => CommandEffect::None,
             Self::NoReply
             | Self::Timeout
             | Self::Stopped(_)
             | Self::Unreachable(_)
-            | Self::Unanswered(_) => CommandEffect::Unknown,
+            | Self::Unanswered(_)
+            | Self::Done(_) => CommandEffect::Unknown,
         }
     }
 
@@ -93,11 +102,13 @@ impl ReplyError {
             Self::Overloaded(why) | Self::Rejected(why) | Self::Failed(why) => {
                 Self::Unanswered(why)
             }
+            Self::Behind(_) => Self::Stopped(self.to_string()),
             unknown @ (Self::NoReply
             | Self::Timeout
             | Self::Stopped(_)
             | Self::Unreachable(_)
-            | Self::Unanswered(_)) => unknown,
+            | Self::Unanswered(_)
+            | Self::Done(_)) => unknown,
         }
     }
 
@@ -108,15 +119,17 @@ impl ReplyError {
         match self {
             Self::NoReply => Self::Unavailable(self.to_string()),
             Self::Timeout => Self::Unavailable("no answer in time: nothing was stored".to_owned()),
-            Self::Stopped(why) | Self::Unreachable(why) | Self::Unanswered(why) => {
-                Self::Unavailable(why)
-            }
+            Self::Stopped(why)
+            | Self::Unreachable(why)
+            | Self::Unanswered(why)
+            | Self::Done(why) => Self::Unavailable(why),
             none @ (Self::NotHere(_)
             | Self::Overloaded(_)
             | Self::Rejected(_)
             | Self::Unavailable(_)
             | Self::Expired(_)
-            | Self::Failed(_)) => none,
+            | Self::Failed(_)
+            | Self::Behind(_)) => none,
         }
     }
 }
@@ -133,8 +146,10 @@ impl fmt::Display for ReplyError {
             Self::Unavailable(why) => write!(f, "unavailable: {why}"),
             Self::Unreachable(why) => write!(f, "unreachable, the outcome is unknown: {why}"),
             Self::Unanswered(why) => write!(f, "handled without an answer: {why}"),
+            Self::Done(why) => write!(f, "done before: {why}"),
             Self::Expired(why) => write!(f, "expired: {why}"),
             Self::Failed(why) => write!(f, "failed: {why}"),
+            Self::Behind(missing) => write!(f, "behind: the replica has not {missing}"),
         }
     }
 }
@@ -162,14 +177,16 @@ impl From<ReplyError> for Error {
             ReplyError::NotHere(_)
             | ReplyError::Overloaded(_)
             | ReplyError::Unavailable(_)
-            | ReplyError::Expired(_) => ErrorKind::Unavailable,
+            | ReplyError::Expired(_)
+            | ReplyError::Behind(_) => ErrorKind::Unavailable,
             // the same command would fail again
             ReplyError::Rejected(_) | ReplyError::Failed(_) => ErrorKind::Rejected,
             ReplyError::NoReply
             | ReplyError::Timeout
             | ReplyError::Stopped(_)
             | ReplyError::Unreachable(_)
-            | ReplyError::Unanswered(_) => ErrorKind::Timeout,
+            | ReplyError::Unanswered(_)
+            | ReplyError::Done(_) => ErrorKind::Timeout,
         };
         Self::new(kind, error.to_string()).with_source(error)
     }
@@ -192,8 +209,10 @@ mod tests {
             ReplyError::Unavailable(why()),
             ReplyError::Unreachable(why()),
             ReplyError::Unanswered(why()),
+            ReplyError::Done(why()),
             ReplyError::Expired(why()),
             ReplyError::Failed(why()),
+            ReplyError::Behind(Missing::parse("A|1|2").unwrap()),
         ] {
             assert!(!error.clone().with_unknown_effect().is_without_effect(), "{error}");
             let certain = error.clone().without_effect();

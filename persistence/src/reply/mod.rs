@@ -8,19 +8,28 @@
 mod askers;
 mod claim;
 mod error;
+mod missing;
 mod reply_to;
 mod scope;
+mod session;
 mod status;
 
 pub use askers::Askers;
 pub use claim::{Claim, Notice};
 pub use error::{CommandEffect, ReplyError};
-pub use reply_to::{PendingReply, ReplyTo, claimed_reply_channel, reply_channel};
-pub(crate) use scope::{Reason, with_panic_reason};
+pub use missing::{Missing, MissingEvents};
+pub use reply_to::{
+    PendingEncoded, PendingReply, ReplyTo, claimed_reply_channel, encoded_reply_channel,
+    reply_channel,
+};
+pub(crate) use scope::{Reason, answer_again, lending_claim, with_answering, with_panic_reason};
 pub use scope::{
     RemoteCompletion, ReplyRegistrar, ReplySender, decode_command, encode_claimed_command,
     encode_command, refuse, refuse_claimed,
 };
+pub use session::Session;
+#[cfg(feature = "fuzzing")]
+pub(crate) use session::fuzzing;
 pub use status::AskFailure;
 
 pub(crate) use scope::with_sender;

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Claim, CommandEffect, ReplyError};
 use crate::codec::CodecId;
+use crate::version::SessionToken;
 use crate::{Error, Result};
 
 /// Hands an answer that came from another node to its asker.
@@ -36,6 +37,8 @@ pub(crate) enum Reason {
     /// The code with this name has panicked, and the command has this effect unless it had acted
     /// before. No text is made for the many commands whose code does not panic.
     Panicked(&'static str, CommandEffect),
+    /// A command with the same request id was answered with this encoded value.
+    Answered(Bytes),
 }
 
 impl Reason {
@@ -43,6 +46,10 @@ impl Reason {
     fn error(self, failed: Option<&Claim>) -> ReplyError {
         let (code, effect) = match self {
             Self::Known(error) => return error,
+            Self::Answered(_) => {
+                let why = "its answer was for another place than this `ReplyTo`";
+                return ReplyError::Done(why.to_owned());
+            }
             Self::Panicked(code, effect) => (code, effect),
         };
         let why = format!("`{code}` panicked");
@@ -66,6 +73,15 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
+    /// The encoded answer for the asker with this claim, if the command that is dropped is a
+    /// repetition that was answered before. A command with more than one place for an answer gets
+    /// none: it is not known for which one the answer was.
+    pub(super) fn answer(&self, asker: &Claim) -> Option<Bytes> {
+        let Reason::Answered(bytes) = &self.reason else { return None };
+        let request = self.failed.as_ref()?.request()?;
+        (asker.request() == Some(request) && !asker.has_places()).then(|| bytes.clone())
+    }
+
     /// The error for the asker with this claim.
     pub(super) fn tell(self, asker: &Claim) -> ReplyError {
         let Self { reason, failed } = self;
@@ -85,6 +101,7 @@ thread_local! {
     static PANICKED: RefCell<Option<Refusal>> = const { RefCell::new(None) };
     static REFUSAL: RefCell<Option<Refusal>> = const { RefCell::new(None) };
     static REGISTRAR: RefCell<Option<Registrar>> = const { RefCell::new(None) };
+    static ANSWERING: RefCell<Option<Arc<SessionToken>>> = const { RefCell::new(None) };
     static SENDER: RefCell<Option<(Arc<dyn ReplySender>, Claim)>> = const { RefCell::new(None) };
 }
 
@@ -167,6 +184,13 @@ pub fn refuse_claimed<C>(command: C, claim: &Claim, reason: ReplyError) {
     refuse_with(command, Refusal { reason, failed: Some(claim.clone()) });
 }
 
+/// Drops the command with this claim, which repeats a request: its asker gets the encoded answer of
+/// the first one.
+pub(crate) fn answer_again<C>(command: C, claim: &Claim, answer: Bytes) {
+    let reason = Reason::Answered(answer);
+    refuse_with(command, Refusal { reason, failed: Some(claim.clone()) });
+}
+
 fn refuse_with<C>(command: C, refusal: Refusal) {
     let outer = REFUSAL.replace(Some(refusal));
     let _ = guard::call("Drop of a command", &std::any::type_name::<C>(), || drop(command));
@@ -176,15 +200,40 @@ fn refuse_with<C>(command: C, refusal: Refusal) {
 /// Runs application code for the command with this claim; a `ReplyTo` that is dropped because the
 /// code panics answers `reason`.
 pub(crate) fn with_panic_reason<T>(claim: &Claim, reason: Reason, code: impl FnOnce() -> T) -> T {
+    lending_claim(claim.clone(), reason, code).0
+}
+
+/// The same for a caller that needs its claim only afterwards: it is lent, and not cloned.
+pub(crate) fn lending_claim<T>(
+    claim: Claim,
+    reason: Reason,
+    code: impl FnOnce() -> T,
+) -> (T, Claim) {
     struct Restore(Option<Refusal>);
     impl Drop for Restore {
         fn drop(&mut self) {
             PANICKED.replace(self.0.take());
         }
     }
-    let refusal = Refusal { reason, failed: Some(claim.clone()) };
-    let _restore = Restore(PANICKED.replace(Some(refusal)));
-    code()
+    let mut restore = Restore(PANICKED.replace(Some(Refusal { reason, failed: Some(claim) })));
+    let made = code();
+    let outer = restore.0.take();
+    std::mem::forget(restore);
+    let own = PANICKED.replace(outer).and_then(|refusal| refusal.failed);
+    (made, own.expect("a scope inside has put back what it found"))
+}
+
+/// Lets the visible parts of an effect out, whose answers could have seen the events of `token`.
+pub(crate) fn with_answering<T>(token: Arc<SessionToken>, release: impl FnOnce() -> T) -> T {
+    let outer = ANSWERING.replace(Some(token));
+    let released = release();
+    ANSWERING.replace(outer);
+    released
+}
+
+/// The events that an answer could have seen which is given now, if they are known.
+pub(super) fn answering() -> Option<Arc<SessionToken>> {
+    ANSWERING.with_borrow(Clone::clone)
 }
 
 pub(super) fn refusal() -> Option<Refusal> {

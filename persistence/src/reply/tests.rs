@@ -240,3 +240,73 @@ fn a_reply_to_that_cannot_be_encoded_outside_an_entity_ref_keeps_its_asker() {
     reply_to.reply(7);
     assert_eq!(pending.now(), Ok(7));
 }
+
+/// The claim of a command of a session to `cart|c-1`, whose asker wants the version.
+fn versioned() -> (Arc<Session>, Claim) {
+    let id = crate::identity::ReplicationId::parse("cart|c-1|A").unwrap();
+    let session = Arc::new(Session::after(&id, None).unwrap().with_version());
+    (session.clone(), Claim::open().in_session(Some(session)))
+}
+
+fn seen(entity: &str, counter: u64) -> Arc<crate::version::SessionToken> {
+    let id = crate::identity::ReplicationId::parse(entity).unwrap();
+    let replica = crate::identity::ReplicaId::new("A").unwrap();
+    Arc::new(crate::version::SessionToken::new(&id, [(replica, counter)].into_iter().collect()))
+}
+
+#[tokio::test]
+async fn an_answer_that_goes_over_two_links_comes_with_the_version_of_the_entity() {
+    for (entity, counter) in [("cart|c-1|B", 7), ("stock|s-1|B", 0)] {
+        let (session, claim) = versioned();
+        let (reply_to, pending) = claimed_reply_channel(&claim);
+        // passed on twice by commands that are of no session
+        let mut received = over_the_wire(over_the_wire(Get { reply_to }));
+        assert!(received.reply_to.wants_version());
+        with_answering(seen(entity, 7), || received.reply_to.reply(5));
+        assert_eq!(pending.wait().await, Ok(5));
+        assert_eq!(session.token().version().event_count(), counter, "{entity}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_a_known_version_or_an_error_reaches_an_asker_who_wants_one() {
+    let (session, claim) = versioned();
+    let (reply_to, pending) = claimed_reply_channel(&claim);
+    over_the_wire(Get { reply_to }).reply_to.reply(5);
+    assert_eq!(pending.wait().await, Ok(5));
+    assert!(session.token().version().is_empty());
+
+    let (reply_to, pending) = claimed_reply_channel(&claim);
+    over_the_wire(Get { reply_to }).reply_to.fail(ReplyError::Timeout);
+    assert_eq!(pending.wait().await, Err(ReplyError::Timeout));
+}
+
+#[tokio::test]
+async fn a_node_that_knows_no_versions_leaves_the_asker_without_an_answer_and_not_with_a_wrong_one()
+{
+    let (_, claim) = versioned();
+    let (reply_to, pending) = claimed_reply_channel::<u64>(&claim);
+    let link = Arc::new(Loopback::default());
+    encode_command(&reply_to, link.clone()).unwrap();
+    link.send(0, Ok(Bytes::from_static(&[5])));
+    assert!(matches!(pending.wait().await, Err(ReplyError::Unanswered(_))));
+}
+
+#[test]
+fn a_kept_answer_goes_to_no_place_of_a_command_that_has_two_of_them() {
+    let link = Arc::new(Loopback::default());
+    let metadata = crate::event::Metadata::new();
+    let claim =
+        || Claim::open_with(metadata.with_request(&crate::event::RequestId::new("x").unwrap()));
+    let own = claim();
+    let (one, first) = encoded_reply_channel::<i64>(&own);
+    let (two, second) = encoded_reply_channel::<i64>(&own);
+    let bytes = encode_command(&(one, two), link.clone()).unwrap();
+    let far = claim();
+    let received: (ReplyTo<i64>, ReplyTo<i64>) = decode_command(&bytes, link, &far).unwrap();
+    let kept = crate::codec::CodecId::Bincode.encode(&7_i64).unwrap();
+    answer_again(received, &far, kept.into());
+    for reply in [first, second] {
+        assert!(matches!(reply.now(), Err(ReplyError::Done(_))));
+    }
+}

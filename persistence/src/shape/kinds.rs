@@ -8,31 +8,13 @@ use std::sync::Arc;
 
 use antiphon_base::guard;
 use bytes::Bytes;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
-use super::form::Shape;
 use super::samples::{Sample, Samples};
-use super::tracer::{MadeOf, trace};
+use super::tracer::MadeOf;
+use super::types::{Shapes, StoredType, StoredTypes, shapes};
 use crate::codec::{CodecId, PAYLOAD_BYTES_MAX};
 use crate::entity::{EventSourced, EventType};
 use crate::event::Payload;
-
-/// A shape as a codec sees it: some types write themselves differently for people.
-#[derive(Debug, Clone)]
-pub(super) struct Shapes {
-    binary: Shape,
-    readable: Shape,
-}
-
-impl Shapes {
-    pub(super) fn of(&self, codec: CodecId) -> &Shape {
-        match codec {
-            CodecId::Bincode | CodecId::Cbor => &self.binary,
-            CodecId::Json => &self.readable,
-        }
-    }
-}
 
 /// The events or states that are stored under one manifest and version.
 #[derive(Debug, Clone)]
@@ -41,7 +23,7 @@ pub struct Kind {
     pub(super) manifest: String,
     pub(super) version: u16,
     pub(super) shapes: Shapes,
-    /// Examples in the codec of the behaviour.
+    /// Examples in the codec of the kind.
     samples: Samples,
     codec: CodecId,
     /// The type's name in the program.
@@ -49,7 +31,7 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// Examples in a codec; none for a codec other than the behaviour's.
+    /// Examples in a codec; none for a codec other than the kind's.
     pub(super) fn samples(&self, codec: CodecId) -> Samples {
         if codec == self.codec { self.samples.clone() } else { Samples::default() }
     }
@@ -114,11 +96,15 @@ fn payload(codec: CodecId, manifest: &str, version: u16, bytes: Bytes) -> Payloa
 struct Found {
     variants: BTreeSet<Option<u32>>,
     samples: Samples,
+    codec: CodecId,
+    /// True when an adapter stores another form than the event's own.
+    is_adapted: bool,
 }
 
 /// Finds out the kinds of events that a behaviour writes, with their shapes, and its state's. Calls
-/// `event_type` with made-up events, and `from_journal` and `from_snapshot` with encoded made-up
-/// values.
+/// `to_journal` and `to_snapshot` with made-up values, and `from_journal` and `from_snapshot` with
+/// their stored forms. An adapter that stores another form than the value's own hides the shape,
+/// unless `stored_types` names the type.
 pub fn kinds<E: EventSourced>(behaviour: &Arc<E>) -> Kinds {
     let read_event = reader::<E, _>("from_journal", behaviour, |behaviour, payload| {
         behaviour.from_journal(payload).map(drop)
@@ -127,25 +113,27 @@ pub fn kinds<E: EventSourced>(behaviour: &Arc<E>) -> Kinds {
         behaviour.from_snapshot(payload).map(drop)
     });
     let codec = guard::call("event_codec", &type_name::<E>(), || behaviour.event_codec());
-    let codec = codec.unwrap_or_default();
-    let (any_event, found) = events(&**behaviour, codec, &read_event);
+    let types = guard::call("stored_types", &type_name::<E>(), || behaviour.stored_types());
+    let (codec, types) = (codec.unwrap_or_default(), types.unwrap_or_default());
+    let (mut any_event, found) = events(&**behaviour, codec, &read_event);
+    if found.values().any(|found| found.is_adapted) {
+        any_event = Shapes::default();
+    }
     let event_type_name = type_name::<E::Event>();
     let is_one = found.len() == 1;
-    let mut known: Vec<Kind> = found
-        .into_iter()
-        .map(|((manifest, version), Found { variants, samples })| {
-            // a variant that could not be made up belongs to the only kind, if there is only one
-            let keep =
-                |index| is_one || variants.contains(&Some(index)) || variants.contains(&None);
-            let shapes = Shapes {
-                binary: any_event.binary.restricted(keep),
-                readable: any_event.readable.restricted(keep),
-            };
-            let type_name = event_type_name;
-            Kind { is_state: false, manifest, version, shapes, samples, codec, type_name }
-        })
-        .collect();
-    known.extend(state(&**behaviour, &read_state));
+    let known = found.into_iter().map(|((manifest, version), found)| {
+        let Found { variants, samples, codec, is_adapted } = found;
+        // a variant that could not be made up belongs to the only kind, if there is only one
+        let keep = |index| is_one || variants.contains(&Some(index)) || variants.contains(&None);
+        let (shapes, samples, type_name) = match types.find(false, &manifest, version) {
+            Some(stored) => of_stored(stored, codec, &read_event),
+            None if is_adapted => (Shapes::default(), Samples::default(), event_type_name),
+            None => (any_event.restricted(keep), samples, event_type_name),
+        };
+        Kind { is_state: false, manifest, version, shapes, samples, codec, type_name }
+    });
+    let mut known: Vec<Kind> = known.collect();
+    known.extend(state(&**behaviour, &types, &read_state));
     Kinds { known, any_event, event_type_name, read_event, read_state }
 }
 
@@ -171,77 +159,84 @@ fn events<E: EventSourced>(
 ) -> (Shapes, BTreeMap<(String, u16), Found>) {
     let subject = type_name::<E::Event>();
     let mut found = BTreeMap::<(String, u16), Found>::new();
-    let mut sample = |is_first: bool, codec: CodecId, event: E::Event, made_of: MadeOf| {
-        let _ = guard::call("event_type, Serialize or Drop of a made-up event", &subject, || {
-            let EventType { manifest, version } = behaviour.event_type(&event);
-            let kind = (manifest.to_string(), version);
+    let mut sample = |is_first: bool, is_example: bool, event: E::Event, made_of: MadeOf| {
+        let _ = guard::call("to_journal, Serialize or Drop of a made-up event", &subject, || {
+            let stored = behaviour.to_journal(&event).ok();
+            let kind = match &stored {
+                Some(stored) => (stored.manifest.to_string(), stored.version),
+                None => {
+                    let EventType { manifest, version } = behaviour.event_type(&event);
+                    (manifest.to_string(), version)
+                }
+            };
             if is_first {
                 found.entry(kind.clone()).or_default().variants.insert(made_of.variant);
             }
-            if let Some(found) = found.get_mut(&kind) {
-                keep(&mut found.samples, codec, (&manifest, version), &event, made_of, read);
+            if let (Some(found), Some(stored)) = (found.get_mut(&kind), stored) {
+                found.codec = CodecId::from_stored(stored.codec).unwrap_or(codec);
+                found.is_adapted |= !found.codec.is_encoded_as(&event, &stored.bytes);
+                if is_example {
+                    keep(&mut found.samples, &stored, made_of, read);
+                }
             }
             drop(event);
         });
     };
     let shapes = shapes(codec, |is_first, codec, event, made_of| {
-        sample(is_first, codec, event, made_of);
+        sample(is_first, codec != CodecId::Bincode, event, made_of);
     });
     (shapes, found)
 }
 
 /// The kind of the state; `None` when the behaviour has no version for it.
-fn state<E: EventSourced>(behaviour: &E, read: &Read) -> Option<Kind> {
+fn state<E: EventSourced>(behaviour: &E, types: &StoredTypes, read: &Read) -> Option<Kind> {
     let type_name = type_name::<E::State>();
     let named = guard::call("snapshot_version or snapshot_codec", &type_name, || {
         (behaviour.snapshot_version(), behaviour.snapshot_codec())
     });
-    let (version, codec) = named.ok()?;
-    let mut samples = Samples::default();
-    let shapes = shapes(codec, |_, codec, state: E::State, made_of| {
-        let _ = guard::call("Serialize or Drop of a made-up state", &type_name, || {
-            keep(&mut samples, codec, ("", version), &state, made_of, read);
-            drop(state);
-        });
+    let (mut version, mut codec) = named.ok()?;
+    let (mut samples, mut is_adapted) = (Samples::default(), false);
+    let shapes = shapes(codec, |_, example, state: E::State, made_of| {
+        let _ =
+            guard::call("to_snapshot, Serialize or Drop of a made-up state", &type_name, || {
+                if let Ok(stored) = behaviour.to_snapshot(&state) {
+                    version = stored.version;
+                    codec = CodecId::from_stored(stored.codec).unwrap_or(codec);
+                    is_adapted |= !codec.is_encoded_as(&state, &stored.bytes);
+                    if example != CodecId::Bincode {
+                        keep(&mut samples, &stored, made_of, read);
+                    }
+                }
+                drop(state);
+            });
     });
+    let (shapes, samples, type_name) = match types.find(true, "", version) {
+        Some(stored) => of_stored(stored, codec, read),
+        None if is_adapted => (Shapes::default(), Samples::default(), type_name),
+        None => (shapes, samples, type_name),
+    };
     let manifest = String::new();
     Some(Kind { is_state: true, manifest, version, shapes, samples, codec, type_name })
 }
 
-/// The shapes of a type. `sample` gets the values that are made up for them, and some whose
-/// optional parts are empty. With each value it gets a flag that is true in the first trace of the
-/// type, and the codec in which the value can be an example: bincode needs none.
-fn shapes<T: DeserializeOwned>(
-    codec: CodecId,
-    mut sample: impl FnMut(bool, CodecId, T, MadeOf),
-) -> Shapes {
-    let of = |human_readable: bool| {
-        if human_readable == (codec == CodecId::Json) { codec } else { CodecId::Bincode }
-    };
-    let shapes = Shapes {
-        binary: trace(false, false, |value, made_of| sample(true, of(false), value, made_of)),
-        readable: trace(true, false, |value, made_of| sample(false, of(true), value, made_of)),
-    };
-    if codec != CodecId::Bincode {
-        let human_readable = codec == CodecId::Json;
-        trace(human_readable, true, |value, made_of| sample(false, codec, value, made_of));
-    }
-    shapes
+/// The shapes of a type that an adapter stores, with examples in this codec, and its name.
+fn of_stored(stored: &StoredType, codec: CodecId, read: &Read) -> (Shapes, Samples, &'static str) {
+    let mut samples = Samples::default();
+    let shapes = stored.shapes(codec, |bytes, made_of| {
+        let encoded = payload(codec, &stored.manifest, stored.version, bytes.into());
+        keep(&mut samples, &encoded, made_of, read);
+    });
+    (shapes, samples, stored.type_name)
 }
 
-/// Keeps a made-up value as an example, if this release can read it again.
-fn keep<T: Serialize>(
-    samples: &mut Samples,
-    codec: CodecId,
-    (manifest, version): (&str, u16),
-    value: &T,
-    made_of: MadeOf,
-    read: &Read,
-) {
-    let Some(variants) = made_of.names.filter(|_| codec != CodecId::Bincode) else { return };
-    let Ok(bytes) = codec.encode_within(value, PAYLOAD_BYTES_MAX) else { return };
-    let Some(sample) = Sample::new(&bytes, variants) else { return };
-    if read(&payload(codec, manifest, version, bytes.into())).is_ok() {
+/// Keeps the stored form of a made-up value as an example, if this release can read it again.
+fn keep(samples: &mut Samples, stored: &Payload, made_of: MadeOf, read: &Read) {
+    let Some(variants) = made_of.names else { return };
+    if stored.codec == CodecId::Bincode as u8 || stored.bytes.len() > PAYLOAD_BYTES_MAX {
+        return;
+    }
+    let Some(sample) = Sample::new(&stored.bytes, variants) else { return };
+    if read(stored).is_ok() {
         // the first ones show each variant; later ones may find no room
         samples.add(sample);
     }

@@ -12,6 +12,7 @@
 //! - `compare`: the allowed differences.
 //! - `samples`: examples that a later release must read.
 //! - `kinds`: the shapes and examples of a behaviour's events and state.
+//! - `types`: the shapes of one type, and the types that an adapter stores.
 //! - `union`: the union of the shapes of several releases.
 //! - `row`: a shape with its examples, as the store has it.
 //! - `book`: the shapes in the store.
@@ -30,12 +31,14 @@ mod row;
 mod samples;
 mod stored;
 mod tracer;
+mod types;
 mod union;
 
 pub use book::{SHAPES, ShapeBook};
 pub use kinds::{Kind, Kinds, kinds};
 pub use stored::EVENT_KINDS_MAX;
 pub(crate) use tracer::samples;
+pub use types::StoredTypes;
 
 #[cfg(test)]
 mod tests;

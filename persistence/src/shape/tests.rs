@@ -47,6 +47,7 @@ macro_rules! releases {
     };
 }
 
+mod adapters;
 mod limit;
 mod releases;
 

@@ -34,7 +34,7 @@ pub use queue_room::{QueueRoom, check_queue_bytes_max};
 pub use read_journal::{Change, ChangesPage, ChangesQuery, ReadJournal};
 pub use registry::{LocalServer, Registry, StoreKind, Table, read_table, write_table};
 pub use reminders::{ReminderRow, ReminderStore};
-pub use snapshot::{SetReminder, Snapshot, SnapshotStore};
+pub use snapshot::{DoneRequest, KeptAnswer, SetReminder, Snapshot, SnapshotStore};
 
 /// All stores of one place, cheap to clone.
 #[derive(Clone)]

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use antiphon_base::time::Timestamp;
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::Limits;
-use crate::event::{Payload, SequenceNr};
+use crate::event::{Metadata, Payload, RequestId, SequenceNr};
 use crate::identity::{PersistenceId, ReplicaId};
 use crate::version::VersionVector;
 use crate::{Error, Result};
@@ -28,6 +29,51 @@ pub struct Snapshot {
     pub state: Payload,
     /// The reminders of the entity that were set and have not fired, sorted by name.
     pub reminders: Vec<SetReminder>,
+    /// The metadata that the behaviour gave to the snapshot.
+    pub metadata: Metadata,
+    /// The requests that were done and are remembered, oldest first.
+    pub requests: Vec<DoneRequest>,
+}
+
+/// A request to an entity that was done: a command with a request id, which stored events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoneRequest {
+    /// The name that its client gave it.
+    pub id: RequestId,
+    /// The replica that handled it.
+    pub origin: ReplicaId,
+    /// The number of its first event among those of its origin.
+    pub first: u64,
+    /// The time of that event.
+    pub at: Timestamp,
+    /// The answer for repetitions.
+    pub answer: KeptAnswer,
+}
+
+impl DoneRequest {
+    /// About the bytes of the request in a snapshot, at least what is stored.
+    pub(crate) fn bytes(&self) -> usize {
+        /// The numbers, and the lengths of the texts.
+        const FIXED: usize = 64;
+        let answer = match &self.answer {
+            KeptAnswer::None | KeptAnswer::Later | KeptAnswer::TooLarge(_) => 0,
+            KeptAnswer::Bytes(bytes) => bytes.len(),
+        };
+        FIXED + self.id.as_str().len() + self.origin.as_str().len() + answer
+    }
+}
+
+/// The answer to a request, as far as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeptAnswer {
+    /// The effect had no answer, or its answer could not be encoded.
+    None,
+    /// The answer comes with a later event of the handling, if it stores one.
+    Later,
+    /// The answer with so many bytes was larger than `request_answer_bytes_max`.
+    TooLarge(u64),
+    /// The answer, encoded.
+    Bytes(Bytes),
 }
 
 /// A reminder of an entity that was set.
@@ -58,27 +104,25 @@ impl Snapshot {
             version: VersionVector::new(),
             positions: BTreeMap::new(),
             timestamp: Timestamp::default(),
-            state: Payload {
-                codec: 0,
-                manifest: "".into(),
-                version: 0,
-                bytes: bytes::Bytes::new(),
-            },
+            state: Payload { codec: 0, manifest: "".into(), version: 0, bytes: Bytes::new() },
             reminders: Vec::new(),
+            metadata: Metadata::new(),
+            requests: Vec::new(),
         }
     }
 
-    /// Checks the size of the state.
+    /// Checks the size of the state with the requests.
     ///
     /// # Errors
-    /// `Rejected`, naming the limit, when the state is larger than the store takes.
+    /// `Rejected`, naming the limit, when they are larger than the store takes.
     pub fn check_size(&self, persistence_id: &PersistenceId, limits: &Limits) -> Result<()> {
-        let (limit, actual) = (limits.snapshot_bytes_max, self.state.bytes.len());
+        let requests: usize = self.requests.iter().map(DoneRequest::bytes).sum();
+        let (limit, actual) = (limits.snapshot_bytes_max, self.state.bytes.len() + requests);
         if actual <= limit {
             return Ok(());
         }
         Err(Error::rejected(format!(
-            "snapshot {} of `{persistence_id}`: expected a state of at most {limit} bytes, actual {actual}",
+            "snapshot {} of `{persistence_id}`: expected a state of at most {limit} bytes, with {requests} bytes of requests, actual {actual}",
             self.sequence_nr
         )))
     }
@@ -89,8 +133,8 @@ impl Snapshot {
 /// # Contract
 /// - `latest_snapshot` must return the snapshot with the highest number that is at most `last`, or
 ///   `None`.
-/// - `save_snapshot` must fail with `Rejected`, and store nothing, when the state is larger than
-///   the journal's [`Limits`] say.
+/// - `save_snapshot` must fail with `Rejected`, and store nothing, when the state with the requests
+///   is larger than the journal's [`Limits`] say ([`Snapshot::check_size`]).
 /// - `save_snapshot` must replace a snapshot with the same stream and number.
 /// - `delete_snapshots_to` must delete the snapshots with numbers up to and including `last`, and
 ///   no other; it is idempotent.

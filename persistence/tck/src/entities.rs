@@ -7,10 +7,10 @@ use std::sync::Arc;
 use antiphon_base::task::spawn;
 use antiphon_base::time::SystemClock;
 use antiphon_persistence::entity::{
-    CommandContext, Effect, EntityHandle, EntityParts, EntityRuntime, EntitySettings, EventContext,
-    EventSourced, StandaloneHost,
+    CommandContext, Effect, EntityHandle, EntityHost, EntityParts, EntityRuntime, EntitySettings,
+    EventContext, EventSourced, StandaloneHost,
 };
-use antiphon_persistence::event::{Labels, Metadata, Tags};
+use antiphon_persistence::event::{Labels, Metadata, SequenceNr, Tags};
 use antiphon_persistence::identity::ReplicationId;
 use antiphon_persistence::reply::{Claim, ReplyError, ReplyTo, claimed_reply_channel};
 use antiphon_persistence::store::Stores;
@@ -20,9 +20,9 @@ use crate::kit::{id, replica, writer_id};
 
 const PLACES: [&str; 2] = ["DC-A", "DC-B"];
 
-struct Notes;
+pub(crate) struct Notes;
 
-enum Command {
+pub(crate) enum Command {
     Add(Vec<String>, ReplyTo<u64>),
     Count(ReplyTo<u64>),
 }
@@ -52,6 +52,24 @@ impl EventSourced for Notes {
 
 /// The entities of a place. The streams of both places are in the same stores.
 async fn place(stores: &Stores, name: &str) -> EntityRuntime<Notes> {
+    place_with(stores, name, EntitySettings::default()).await
+}
+
+pub(crate) async fn place_with(
+    stores: &Stores,
+    name: &str,
+    settings: EntitySettings,
+) -> EntityRuntime<Notes> {
+    hosted(stores, name, settings, Arc::new(StandaloneHost)).await
+}
+
+/// The entities of a place with a host of their own.
+pub(crate) async fn hosted(
+    stores: &Stores,
+    name: &str,
+    settings: EntitySettings,
+    host: Arc<dyn EntityHost>,
+) -> EntityRuntime<Notes> {
     let writer = writer_id(&format!("writer-{name}"));
     stores.journal.open_writer(&writer).await.expect("a new writer");
     let peers = PLACES.into_iter().filter(|other| *other != name);
@@ -64,14 +82,13 @@ async fn place(stores: &Stores, name: &str) -> EntityRuntime<Notes> {
         writer,
         peers,
         clock: Arc::new(SystemClock),
-        host: Arc::new(StandaloneHost),
+        host,
         coordination: None,
     };
-    let settings = EntitySettings::default();
     EntityRuntime::new(PLACES.map(replica), |_| Notes, settings, parts).expect("the settings fit")
 }
 
-fn entity(runtime: &EntityRuntime<Notes>, id: &str, place: &str) -> EntityHandle<Notes> {
+pub(crate) fn entity(runtime: &EntityRuntime<Notes>, id: &str, place: &str) -> EntityHandle<Notes> {
     let id = ReplicationId::new("note", id, replica(place)).expect("the kit's names are allowed");
     runtime.spawn(id).expect("an entity")
 }
@@ -155,4 +172,66 @@ pub async fn a_command_with_more_than_an_append_is_rejected(kit: Kit) {
     let answer = writing.ask(|to| Command::Add(notes, to)).await;
     assert!(matches!(answer, Err(ReplyError::Rejected(_))), "{answer:?}");
     assert_eq!(writing.ask(|to| Command::Add(vec![part], to)).await, Ok(1));
+}
+
+/// Stops an entity, and waits until it is gone.
+pub(crate) async fn stopped(entity: &EntityHandle<Notes>) {
+    entity.stop();
+    // the kit has a time limit
+    while !entity.is_gone() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// One life of an entity, in which it stores three events. Returns their count.
+async fn life(runtime: &EntityRuntime<Notes>) -> Result<u64, ReplyError> {
+    let writing = entity(runtime, "n-1", "DC-A");
+    let notes = ["a", "b", "c"].map(str::to_owned).to_vec();
+    let answer = writing.ask(|to| Command::Add(notes, to)).await;
+    stopped(&writing).await;
+    answer
+}
+
+/// Waits until the newest snapshot has this number, which may be stored after the entity has
+/// stopped, and checks that there is none after it; zero: there is none.
+async fn has_snapshot(kit: &Kit, expected: u64) {
+    let stream = id("note|n-1|DC-A");
+    loop {
+        let newest = kit.stores.snapshots.latest_snapshot(&stream, SequenceNr::MAX).await;
+        let number = newest.expect("load").map_or(0, |snapshot| snapshot.sequence_nr.value());
+        assert!(number <= expected, "a snapshot {number}, expected {expected}");
+        if number == expected {
+            return;
+        }
+        // the kit has a time limit
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The events of an entity are counted over its lives: one that gets fewer events than
+/// `snapshot_every` between two passivations has its snapshot in time.
+pub async fn snapshots_by_count_come_in_time_over_passivations(kit: Kit) {
+    if !kit.can(kit.capabilities.metadata, "metadata") {
+        return;
+    }
+    let settings = EntitySettings { snapshot_every: 10, ..EntitySettings::default() };
+    let runtime = place_with(&kit.stores, "DC-A", settings).await;
+    for (count, expected) in (3..).step_by(3).zip([0, 0, 0, 12, 12, 12, 12, 24]) {
+        assert_eq!(life(&runtime).await, Ok(count));
+        has_snapshot(&kit, expected).await;
+    }
+}
+
+/// A recovery that has replayed `snapshot_after_replay` events stores a snapshot, and the next one
+/// begins with it.
+pub async fn a_long_recovery_stores_a_snapshot(kit: Kit) {
+    if !kit.can(kit.capabilities.metadata, "metadata") {
+        return;
+    }
+    let settings = EntitySettings { snapshot_after_replay: 6, ..EntitySettings::default() };
+    let runtime = place_with(&kit.stores, "DC-A", settings).await;
+    for (count, expected) in (3..).step_by(3).zip([0, 0, 6, 6]) {
+        assert_eq!(life(&runtime).await, Ok(count));
+        has_snapshot(&kit, expected).await;
+    }
 }

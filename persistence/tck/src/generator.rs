@@ -5,10 +5,11 @@
 
 use antiphon_base::time::Timestamp;
 use antiphon_persistence::event::{
-    EventMeta, Labels, METADATA_COUNT_MAX, Metadata, Payload, SequenceNr, StoredEvent, TAGS_MAX,
+    EventMeta, Labels, METADATA_COUNT_MAX, Metadata, Payload, RequestId, SequenceNr, StoredEvent,
+    TAGS_MAX,
 };
 use antiphon_persistence::identity::ReplicaId;
-use antiphon_persistence::store::Snapshot;
+use antiphon_persistence::store::{DoneRequest, KeptAnswer, Snapshot};
 use antiphon_persistence::version::VersionVector;
 use bytes::Bytes;
 
@@ -151,6 +152,25 @@ impl Generator {
             timestamp: Timestamp::from_micros(self.edge(u64::MAX)),
             state: self.payload(payload_bytes_max),
             reminders: Vec::new(),
+            metadata: self.labels().metadata().clone(),
+            requests: self.requests(),
         }
+    }
+
+    fn requests(&mut self) -> Vec<DoneRequest> {
+        let count = self.below(4);
+        let request = |number| DoneRequest {
+            id: RequestId::new(format!("request {number} \u{2603}")).expect("a short id"),
+            origin: self.replica(),
+            first: self.edge(u64::MAX),
+            at: Timestamp::from_micros(self.edge(u64::MAX)),
+            answer: match self.below(4) {
+                0 => KeptAnswer::None,
+                3 => KeptAnswer::Later,
+                1 => KeptAnswer::TooLarge(self.edge(u64::MAX)),
+                _ => KeptAnswer::Bytes(self.bytes(200)),
+            },
+        };
+        (0..count).map(request).collect()
     }
 }

@@ -26,6 +26,7 @@ pub mod limits;
 mod macros;
 pub mod model;
 pub mod offsets;
+pub mod once;
 pub mod persistence_ids;
 mod place;
 pub mod reminders;

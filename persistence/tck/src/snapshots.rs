@@ -3,7 +3,7 @@
 
 use antiphon_base::ErrorKind;
 use antiphon_base::task::spawn;
-use antiphon_persistence::event::SequenceNr;
+use antiphon_persistence::event::{Metadata, SequenceNr};
 use antiphon_persistence::store::Snapshot;
 
 use crate::kit::{assert_kind, id, nr};
@@ -68,6 +68,20 @@ pub async fn a_snapshot_with_the_same_number_is_replaced(kit: Kit) {
     save(&kit, &other).await;
     assert_eq!(latest(&kit, nr(13)).await, Some(other));
     assert_eq!(latest(&kit, nr(12)).await.as_ref(), Some(&all[1]));
+}
+
+/// A snapshot must be read back equal, to the bit: with its metadata too, from the smallest to the
+/// largest.
+pub async fn the_metadata_of_a_snapshot_is_read_back(kit: Kit) {
+    let plain = five_snapshots(&kit).await.swap_remove(4);
+    let entry = |value: &str| Metadata::new().with("correlation-id", value).expect("one entry");
+    for metadata in
+        [Metadata::new(), entry(""), entry("order-7 \u{2603}"), entry(&"x".repeat(4000))]
+    {
+        let snapshot = Snapshot { metadata, ..plain.clone() };
+        save(&kit, &snapshot).await;
+        assert_eq!(latest(&kit, SequenceNr::MAX).await, Some(snapshot));
+    }
 }
 
 /// `latest_snapshot` goes by number, not by the order of the saves.

@@ -17,31 +17,47 @@ pub struct NodeAddress {
 pub(crate) const PORT: u16 = 2113;
 
 impl NodeAddress {
-    /// Parses `host`, `host:port` or `[IPv6]:port`.
+    /// Parses `host`, `host:port` or `[IPv6]:port`. An error repeats no text that may be a part of
+    /// a password: `admin:secret` without a host behind it looks like a host with a port.
     pub(crate) fn parse(text: &str) -> Result<Self> {
-        let wrong = || {
-            Error::rejected(format!(
-                "connection string: expected `host` or `host:port`, actual `{text}`"
-            ))
-        };
         let bare = text.trim();
         let (host, port) = match bare.strip_prefix('[') {
-            Some(rest) => match rest.split_once(']').ok_or_else(wrong)? {
-                (host, "") => (host, None),
-                (host, port) => (host, Some(port.strip_prefix(':').ok_or_else(wrong)?)),
-            },
+            Some(rest) => {
+                let closed = rest
+                    .split_once(']')
+                    .filter(|(_, rest)| rest.is_empty() || rest.starts_with(':'));
+                let (host, port) = closed.ok_or_else(|| {
+                    wrong("`[IPv6]` or `[IPv6]:port`", "a `[` without its `]`, or a text behind it")
+                })?;
+                (host, port.strip_prefix(':'))
+            }
             None => bare.split_once(':').map_or((bare, None), |(host, port)| (host, Some(port))),
         };
+        let fits = |c: char| !c.is_whitespace() && !"/?#@%&=;".contains(c);
+        if host.is_empty() {
+            return Err(wrong("`host` or `host:port`", "no host"));
+        }
+        if !host.chars().all(fits) {
+            return Err(wrong("`host` or `host:port`", "a character that no host has"));
+        }
         let port = match port {
-            Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?,
+            Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or_else(|| {
+                let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+                let actual = if is_number && (1..=5).contains(&port.len()) {
+                    format!("`{port}`")
+                } else {
+                    "another text".to_owned()
+                };
+                wrong(&format!("a port from 1 to 65535 after the host `{host}`"), &actual)
+            })?,
             None => PORT,
         };
-        let fits = |c: char| !c.is_whitespace() && !"/?#@".contains(c);
-        if host.is_empty() || !host.chars().all(fits) {
-            return Err(wrong());
-        }
         Ok(Self { host: host.to_owned(), port })
     }
+}
+
+fn wrong(expected: &str, actual: &str) -> Error {
+    Error::rejected(format!("connection string: expected {expected}, actual {actual}"))
 }
 
 impl fmt::Display for NodeAddress {

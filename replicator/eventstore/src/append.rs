@@ -42,7 +42,8 @@ impl EventStoreClient {
             let request = self.request(futures::stream::iter(std::iter::once(first).chain(rest)));
             async move { StreamsClient::new(link.channel).append(request).await }
         });
-        outcome(&doing, answer.await?)
+        let answer = answer.await.map_err(|error| deleted(error, &doing, expected))?;
+        outcome(&doing, answer)
     }
 
     /// Deletes `stream` such that it can be written again: its numbers continue. A cancelled call
@@ -56,11 +57,11 @@ impl EventStoreClient {
         expected: ExpectedRevision,
     ) -> Result<Option<Position>> {
         let message = DeleteReq { options: Some(ExpectedStream::new(stream, expected)) };
-        let answer =
-            self.ask(format!("delete stream `{stream}`"), message, |link, request| async move {
-                StreamsClient::new(link.channel).delete(request).await
-            });
-        Ok(deleted_at(answer.await?))
+        let doing = format!("delete stream `{stream}`");
+        let answer = self.ask(doing.clone(), message, |link, request| async move {
+            StreamsClient::new(link.channel).delete(request).await
+        });
+        Ok(deleted_at(answer.await.map_err(|error| deleted(error, &doing, expected))?))
     }
 
     /// Deletes `stream` for ever: it cannot be written again. A cancelled call may have deleted.
@@ -73,12 +74,26 @@ impl EventStoreClient {
         expected: ExpectedRevision,
     ) -> Result<Option<Position>> {
         let message = DeleteReq { options: Some(ExpectedStream::new(stream, expected)) };
-        let answer =
-            self.ask(format!("tombstone stream `{stream}`"), message, |link, request| async move {
-                StreamsClient::new(link.channel).tombstone(request).await
-            });
-        Ok(deleted_at(answer.await?))
+        let doing = format!("tombstone stream `{stream}`");
+        let answer = self.ask(doing.clone(), message, |link, request| async move {
+            StreamsClient::new(link.channel).tombstone(request).await
+        });
+        Ok(deleted_at(answer.await.map_err(|error| deleted(error, &doing, expected))?))
     }
+}
+
+/// The error of a write to a deleted stream. A stream that was expected to exist may be deleted
+/// softly.
+pub(crate) fn deleted(error: Error, doing: &str, expected: ExpectedRevision) -> Error {
+    let softly = expected == ExpectedRevision::StreamExists;
+    if error.kind() == ErrorKind::StreamDeleted && softly {
+        return Error::of(
+            ErrorKind::StreamDeleted,
+            doing,
+            "the stream is deleted, softly or for ever",
+        );
+    }
+    error
 }
 
 /// The name of an append in messages.

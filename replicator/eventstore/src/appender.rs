@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tonic::{Code, Streaming};
 use uuid::Uuid;
 
-use crate::append::{append_to, check, success, unclear};
+use crate::append::{append_to, check, deleted, success, unclear};
 use crate::client::{EventStoreClient, Opened};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{AppendOutcome, ExpectedRevision, NewEvent};
@@ -112,7 +112,9 @@ impl Appender {
         };
         let (answer, _asked) = sent?;
         match within(limit, answer).await {
-            Some(Ok(outcome)) => outcome.map_err(|error| error.of_call(&doing)),
+            Some(Ok(outcome)) => {
+                outcome.map_err(|error| deleted(error.of_call(&doing), &doing, expected))
+            }
             Some(Err(_)) => Err(unknown(&doing, "the answer is lost")),
             None => {
                 let why = format!("no answer within {limit:?} (setting `request_timeout`)");

@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status};
 
 use crate::connection_string::{ConnectionString, NodePreference};
 use crate::error::{Error, ErrorKind, Result};
+use crate::greeting::Complaint;
 use crate::link::{Link, Links, within};
 use crate::settings::ClientSettings;
 use crate::status::{failure, unknown};
@@ -64,9 +65,6 @@ impl EventStoreClient {
     pub fn new(connection: ConnectionString, settings: ClientSettings) -> Result<Self> {
         let settings = connection.applied_to(settings);
         settings.validate()?;
-        for name in &connection.unknown_parameters {
-            tracing::warn!("connection string: `{name}` is unknown and has no effect");
-        }
         let authorization = connection.credentials.as_ref().map(|credentials| {
             let pair = format!("{}:{}", credentials.user, credentials.password);
             let mut value = header("authorization", &format!("Basic {}", STANDARD.encode(pair)))?;
@@ -176,7 +174,12 @@ impl EventStoreClient {
 
     /// Converts `status` into an error, and drops the connection if it is unusable.
     pub(crate) fn failed(&self, doing: &str, status: Status, link: &Link) -> Error {
-        let failure = failure(doing, status);
+        let is_local = std::error::Error::source(&status).is_some();
+        let mut failure = failure(doing, status);
+        let complaint = *link.complaints.lock();
+        if let Some(complaint) = complaint.filter(|_| is_local) {
+            failure.error = complain(doing, failure.error, complaint);
+        }
         if failure.broken {
             self.shared.links.discard(link, failure.leader);
         }
@@ -187,6 +190,16 @@ impl EventStoreClient {
     /// unknown.
     pub(crate) fn ended(&self, doing: &str, status: Status, link: &Link) -> Error {
         not_a_write(doing, self.failed(doing, status, link), "the connection broke")
+    }
+}
+
+/// The error of a connection whose server is no event store.
+fn complain(doing: &str, error: Error, complaint: Complaint) -> Error {
+    match complaint {
+        Complaint::Foreign(why) => Error::of(ErrorKind::Unavailable, doing, why).with_source(error),
+        Complaint::Silent(why) => {
+            Error::new(error.kind(), format!("{}: {why}", error.message())).with_source(error)
+        }
     }
 }
 

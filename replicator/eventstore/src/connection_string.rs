@@ -73,7 +73,25 @@ pub enum NodePreference {
 const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 impl ConnectionString {
-    /// Parses a connection string.
+    /// The names of all parameters. They are compared without case.
+    pub const PARAMETERS: [&str; 14] = [
+        "tls",
+        "tlsVerifyCert",
+        "tlsCaFile",
+        "userCertFile",
+        "userKeyFile",
+        "nodePreference",
+        "connectionName",
+        "keepAliveInterval",
+        "keepAliveTimeout",
+        "discoveryInterval",
+        "gossipTimeout",
+        "defaultDeadline",
+        "maxDiscoverAttempts",
+        "throwOnAppendFailure",
+    ];
+
+    /// Parses a connection string. No error repeats a text that may be a part of a password.
     ///
     /// # Errors
     /// `Rejected`, naming the part, its value and the expected form. The forms of the old TCP
@@ -90,6 +108,14 @@ impl ConnectionString {
         })?;
         let discover = discovers(scheme)?;
         let (authority, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+        if parameters.contains('@') {
+            // perhaps the rest of a password: nothing of it may be read as a host, or be shown
+            return Err(Error::rejected(
+                "connection string: expected no `@` after the first `?`: in a password write `?` as \
+                 `%3F`, `@` as `%40`, `/` as `%2F`, `#` as `%23` and `%` as `%25`; in a parameter \
+                 write `@` as `%40`",
+            ));
+        }
         let authority = authority.trim_end_matches('/');
         let (credentials, hosts) = match authority.rsplit_once('@') {
             Some((user, hosts)) => (Some(credentials(user)?), hosts),
@@ -114,6 +140,7 @@ impl ConnectionString {
         for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
             parsed.set(parameter)?;
         }
+        parsed.unknown_parameters.dedup();
         if parsed.user_cert_file.is_some() != parsed.user_key_file.is_some() {
             return Err(Error::rejected(
                 "connection string: expected `userCertFile` and `userKeyFile` together, actual one of them",
@@ -139,8 +166,11 @@ impl ConnectionString {
 
     fn set(&mut self, parameter: &str) -> Result<()> {
         let (name, value) = parameter.split_once('=').ok_or_else(|| {
+            // an unknown text may be a part of a password
+            let is_known = Self::PARAMETERS.iter().any(|one| one.eq_ignore_ascii_case(parameter));
+            let actual = if is_known { parameter } else { "another text" };
             Error::rejected(format!(
-                "connection string: expected `name=value`, actual `{parameter}`"
+                "connection string: expected `name=value` after `?` and `&`, actual `{actual}`"
             ))
         })?;
         let value = decoded(value)?;
@@ -188,7 +218,29 @@ impl fmt::Display for ConnectionString {
         for (index, node) in self.nodes.iter().enumerate() {
             write!(f, "{}{node}", if index == 0 { "" } else { "," })?;
         }
-        write!(f, "?tls={}", self.tls)
+        write!(f, "?tls={}", self.tls)?;
+        if !self.tls_verify_cert {
+            f.write_str("&tlsVerifyCert=false")?;
+        }
+        for (name, value) in [
+            ("tlsCaFile", &self.tls_ca_file),
+            ("userCertFile", &self.user_cert_file),
+            ("userKeyFile", &self.user_key_file),
+            ("connectionName", &self.connection_name),
+        ] {
+            if let Some(value) = value {
+                write!(f, "&{name}={value}")?;
+            }
+        }
+        if self.node_preference != NodePreference::Leader {
+            write!(f, "&nodePreference={:?}", self.node_preference)?;
+        }
+        for (name, time) in &self.times {
+            let known = Self::PARAMETERS.iter().find(|known| known.eq_ignore_ascii_case(name));
+            let (name, millis) = (known.unwrap_or(&""), time.as_millis());
+            if *time == NEVER { write!(f, "&{name}=-1")? } else { write!(f, "&{name}={millis}")? }
+        }
+        self.discover_attempts_max.map_or(Ok(()), |max| write!(f, "&maxDiscoverAttempts={max}"))
     }
 }
 

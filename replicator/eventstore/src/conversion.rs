@@ -83,7 +83,7 @@ impl From<Expected> for ExpectedRevision {
 impl ExpectedStream {
     /// A stream and the state that a write expects of it.
     pub fn new(stream: &str, expected: ExpectedRevision) -> Self {
-        Self { stream: Some(stream.into()), expected: Some(expected.into()) }
+        Self { stream: Some(stream.into()), expected: Some(expected.into()), deadline: None }
     }
 }
 

@@ -85,7 +85,7 @@ pub enum AppendOutcome {
         /// The number of the last event of this append.
         next_revision: u64,
         /// The position in the log; none when the server does not report it, as for a repeated
-        /// append.
+        /// append of events that are deleted or truncated since.
         position: Option<Position>,
     },
     /// Nothing was written.

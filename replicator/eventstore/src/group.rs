@@ -47,8 +47,7 @@ impl EventStoreClient {
         answer.await.map(|_| ())
     }
 
-    /// Deletes a group and its position. Its parked messages stay in their stream. A cancelled call
-    /// may have deleted it.
+    /// Deletes a group, its position and its parked messages. A cancelled call may have deleted it.
     ///
     /// # Errors
     /// `NotFound`, `AccessDenied`, and the errors of any call.
@@ -100,15 +99,21 @@ impl EventStoreClient {
         }
     }
 
-    /// Delivers the parked messages of a group again, at most `limit` of them. A cancelled call may
-    /// have begun it.
+    /// Delivers the parked messages of a group again: all, or those with a number below `before` in
+    /// the stream of parked messages, where the first message ever parked has number 0. A cancelled
+    /// call may have begun it.
     ///
     /// # Errors
     /// `NotFound`, `AccessDenied`, and the errors of any call.
-    pub async fn replay_parked(&self, stream: &str, group: &str, limit: Option<u64>) -> Result<()> {
+    pub async fn replay_parked(
+        &self,
+        stream: &str,
+        group: &str,
+        before: Option<u64>,
+    ) -> Result<()> {
         use groups::replay_parked_req::{Options, options::Limit, options::What};
-        let limit = Some(match limit {
-            Some(limit) => Limit::StopAt(i64::try_from(limit).unwrap_or(i64::MAX)),
+        let limit = Some(match before {
+            Some(before) => Limit::StopAt(i64::try_from(before).unwrap_or(i64::MAX)),
             None => Limit::NoLimit(wire::Empty {}),
         });
         let what = Some(source(stream, What::Stream, What::All));

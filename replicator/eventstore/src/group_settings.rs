@@ -93,12 +93,18 @@ pub struct GroupInfo {
     pub status: String,
     /// Number of connected consumers.
     pub consumers: usize,
+    /// Number of messages sent to consumers since the server started, repeated ones included.
+    pub total: u64,
     /// Number of messages sent to a consumer and not answered.
     pub in_flight: u64,
     /// Number of messages to be delivered again.
     pub retrying: u64,
+    /// Number of messages that are read from the stream and wait for a consumer.
+    pub waiting: u64,
     /// Number of messages that are parked and not replayed.
     pub parked: u64,
+    /// The start of the group: a revision, `0` also for the beginning, `-1` for the end.
+    pub start_from: String,
     /// The stored position: a revision, or `C:n/P:n` in `$all`; empty before the first save.
     pub checkpoint: String,
     /// The position of the newest event known to the group, in the same form.
@@ -109,6 +115,8 @@ pub struct GroupInfo {
     pub max_retry_count: u32,
     /// Time for a consumer to answer.
     pub message_timeout: Duration,
+    /// Interval at which the server stores the group's position.
+    pub checkpoint_after: Duration,
     /// The server's name of the strategy.
     pub strategy: String,
 }
@@ -187,20 +195,24 @@ impl GroupSettings {
 
 impl GroupInfo {
     pub(crate) fn from_wire(info: wire::persistent_subscriptions::GroupInfo) -> Self {
-        let millis = u64::try_from(info.message_timeout_ms).unwrap_or_default();
+        let millis = |value| Duration::from_millis(u64::try_from(value).unwrap_or_default());
         Self {
             stream: info.event_source,
             group: info.group,
             status: info.status,
             consumers: info.connections.len(),
+            total: u64::try_from(info.total_items).unwrap_or_default(),
             in_flight: u64::try_from(info.in_flight_count).unwrap_or_default(),
             retrying: u64::try_from(info.retry_buffer_count).unwrap_or_default(),
+            waiting: u64::try_from(info.read_buffer_count).unwrap_or_default(),
             parked: u64::try_from(info.parked_count).unwrap_or_default(),
+            start_from: info.start_from,
             checkpoint: info.last_checkpointed_position,
             last_known: info.last_known_position,
             resolve_links: info.resolve_links,
             max_retry_count: u32::try_from(info.max_retry_count).unwrap_or_default(),
-            message_timeout: Duration::from_millis(millis),
+            message_timeout: millis(info.message_timeout_ms),
+            checkpoint_after: millis(info.checkpoint_after_ms),
             strategy: info.consumer_strategy,
         }
     }

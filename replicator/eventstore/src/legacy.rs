@@ -21,6 +21,15 @@ pub(crate) fn refuse(text: &str) -> Result<()> {
     } else {
         text.split(';').for_each(|part| old.read(part));
     }
+    // an `@` at another place is a part of a password, and so perhaps is the host before it
+    let parts = || text.split(';').map(str::trim);
+    let is_place = |part: &str| {
+        let name = part.split(['=', ':']).next().unwrap_or_default().to_ascii_lowercase();
+        ["connectto", "tcp", "discover"].contains(&&*name)
+    };
+    if parts().any(|part| part.contains('@') && !is_place(part)) {
+        old = Old::default();
+    }
     Err(Error::rejected(format!(
         "connection string: the TCP protocol of EventStoreDB 5 is not spoken: use the gRPC interface \
          of server 20.6 or newer, write `{}`",
@@ -67,7 +76,8 @@ impl Old {
     }
 
     fn credentials(&mut self, value: &str) {
-        self.user = value.split(':').next().map(str::to_owned);
+        // without a password behind it, the text may itself be one
+        self.user = value.split_once(':').map(|(user, _)| user.to_owned());
     }
 
     fn instead(&self) -> String {

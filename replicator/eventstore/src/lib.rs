@@ -16,6 +16,7 @@ mod event;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod greeting;
 mod group;
 mod group_settings;
 mod legacy;

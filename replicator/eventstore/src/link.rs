@@ -17,6 +17,7 @@ use crate::connection_string::ConnectionString;
 use crate::connector::Connector;
 use crate::discovery::choose;
 use crate::error::{Error, ErrorKind, Result};
+use crate::greeting::{Complaint, Complaints};
 use crate::settings::ClientSettings;
 use crate::wire;
 use crate::wire::gossip::gossip_client::GossipClient;
@@ -25,10 +26,15 @@ use crate::wire::gossip::gossip_client::GossipClient;
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
     pub(crate) channel: Channel,
+    /// The fault of the server, if it is no event store.
+    pub(crate) complaints: Complaints,
     node: NodeAddress,
     /// The number of this connection among all connections of the client.
     generation: u64,
 }
+
+/// A connection that was opened, and what its server did wrong.
+type Opened = (Channel, Complaints);
 
 /// Opens connections and keeps the current one.
 pub(crate) struct Links {
@@ -101,7 +107,9 @@ impl Links {
                 tokio::time::sleep(self.settings.discovery_interval).await;
             }
             match self.round(attempt).await {
-                Ok((node, channel)) => return Ok(self.keep(node, channel)),
+                Ok((node, (channel, complaints))) => {
+                    return Ok(self.keep(node, channel, complaints));
+                }
                 Err(error) if error.kind() == ErrorKind::Unavailable => last = Some(error),
                 Err(error) => return Err(error.of_call(doing)),
             }
@@ -114,17 +122,17 @@ impl Links {
         Err(Error::of(ErrorKind::Unavailable, doing, why).with_source(last))
     }
 
-    fn keep(&self, node: NodeAddress, channel: Channel) -> Link {
+    fn keep(&self, node: NodeAddress, channel: Channel, complaints: Complaints) -> Link {
         let mut known = self.known.lock();
         known.generation += 1;
         tracing::debug!(%node, generation = known.generation, "connected");
-        let link = Link { channel, node, generation: known.generation };
+        let link = Link { channel, complaints, node, generation: known.generation };
         known.link = Some(link.clone());
         link
     }
 
     /// Tries each known node once.
-    async fn round(&self, attempt: u32) -> Result<(NodeAddress, Channel)> {
+    async fn round(&self, attempt: u32) -> Result<(NodeAddress, Opened)> {
         let leader = self.known.lock().leader.take();
         if let Some(leader) = leader {
             match self.connect(&leader).await {
@@ -148,8 +156,8 @@ impl Links {
     }
 
     /// Asks a node for the members of its cluster, and connects to the chosen member.
-    async fn ask(&self, seed: &NodeAddress, attempt: u32) -> Result<(NodeAddress, Channel)> {
-        let channel = self.connect(seed).await?;
+    async fn ask(&self, seed: &NodeAddress, attempt: u32) -> Result<(NodeAddress, Opened)> {
+        let (channel, complaints) = self.connect(seed).await?;
         let mut request = Request::new(wire::Empty {});
         if let Some(value) = &self.authorization {
             request.metadata_mut().insert("authorization", value.clone());
@@ -165,18 +173,24 @@ impl Links {
                 let error = Error::new(ErrorKind::AccessDenied, failed(why).message());
                 return Err(error.with_source(status));
             }
-            Some(Err(status)) => return Err(failed(status.message())),
+            Some(Err(status)) => {
+                let complaint = *complaints.lock();
+                return Err(failed(complaint.map_or(status.message(), |one| match one {
+                    Complaint::Foreign(why) | Complaint::Silent(why) => why,
+                })));
+            }
             None => return Err(failed("no answer in time (setting `gossip_timeout`)")),
         };
         let turn = usize::try_from(attempt).unwrap_or_default();
         let chosen = choose(&info.members, self.connection.node_preference, turn);
         let none = || failed("no member of the cluster that is wanted is alive");
         let node = chosen.ok_or_else(none)?;
-        let channel = if node == *seed { channel } else { self.connect(&node).await? };
-        Ok((node, channel))
+        let opened =
+            if node == *seed { (channel, complaints) } else { self.connect(&node).await? };
+        Ok((node, opened))
     }
 
-    async fn connect(&self, node: &NodeAddress) -> Result<Channel> {
+    async fn connect(&self, node: &NodeAddress) -> Result<Opened> {
         let ClientSettings {
             connect_timeout,
             keep_alive_interval,
@@ -199,8 +213,11 @@ impl Links {
             .keep_alive_while_idle(true)
             .initial_stream_window_size(stream_window_bytes)
             .initial_connection_window_size(connection_window_bytes);
-        let connector = Connector::new(node.clone(), self.tls.clone(), connect_timeout);
-        endpoint.connect_with_connector(connector).await.map_err(|error| {
+        let complaints = Complaints::default();
+        let tls = self.tls.clone();
+        let connector = Connector::new(node.clone(), tls, connect_timeout, complaints.clone());
+        let channel = endpoint.connect_with_connector(connector).await;
+        channel.map(|channel| (channel, complaints)).map_err(|error| {
             let cause = crate::status::connect_failure(&error)
                 .unwrap_or_else(|| format!("cannot connect to `{node}`: {error}"));
             Error::new(ErrorKind::Unavailable, cause).with_source(error)

@@ -5,6 +5,7 @@ use crate::conversion;
 use crate::error::{ErrorKind, Result};
 use crate::event::{ALL, Position, ResolvedEvent};
 use crate::messages::Messages;
+use crate::subscribe::{Filter, filter_to_wire};
 use crate::wire;
 use crate::wire::streams::read_req::{self, Control, Options, options};
 use crate::wire::streams::streams_client::StreamsClient;
@@ -104,6 +105,28 @@ impl EventStoreClient {
             _ => self.read_if_there(stream, backwards, ReadFrom::End, 1).await?,
         };
         Ok(newest.pop())
+    }
+
+    /// The newest event of `$all` that passes `filter`; none when none does. A cancelled call
+    /// leaves nothing behind.
+    ///
+    /// # Errors
+    /// The errors of [`EventStream::next`]; `Rejected` by a server that cannot filter a read.
+    pub async fn newest_of_all(&self, filter: Filter) -> Result<Option<ResolvedEvent>> {
+        let filtering = match filter_to_wire(filter, self.settings())? {
+            Some(filter) => options::Filtering::Filter(filter),
+            None => options::Filtering::NoFilter(wire::Empty {}),
+        };
+        let doing = format!("newest event of `{ALL}`");
+        let options = Options {
+            what: Some(options::What::All(all_from(ReadFrom::End))),
+            direction: read_req::Direction::Backwards.into(),
+            amount: Some(options::Amount::Count(1)),
+            filtering: Some(filtering),
+            ..common()
+        };
+        let opened = self.open_read(&doing, options).await?;
+        EventStream { messages: Messages::new(self, doing, opened) }.next().await
     }
 
     /// Checks that the store answers, by reading one entry of its log. A cancelled call leaves

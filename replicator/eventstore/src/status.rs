@@ -68,6 +68,16 @@ pub(crate) fn batch_failure(
             let limit = wire::MaximumAppendSizeExceeded::decode(value).map_err(unreadable)?;
             Err(Error::rejected(too_large(&limit.bytes_max.to_string())))
         }
+        "MaximumAppendEventSizeExceeded" => {
+            let limit = wire::MaximumAppendEventSizeExceeded::decode(value).map_err(unreadable)?;
+            let (bytes, most) = (limit.bytes.to_string(), limit.bytes_max.to_string());
+            Err(Error::rejected(event_too_large(&limit.event, &bytes, &most)))
+        }
+        "BadRequest" => {
+            let refused = wire::BadRequest::decode(value).map_err(unreadable)?;
+            let why = format!("the server refuses the request: {}", refused.message);
+            Err(Error::rejected(why))
+        }
         "StreamDeleted" => Err(Error::new(ErrorKind::StreamDeleted, TOMBSTONED)),
         "AccessDenied" => Err(Error::new(ErrorKind::AccessDenied, DENIED)),
         "Timeout" => {
@@ -86,6 +96,11 @@ const DENIED: &str = "the user may not do this: check its rights";
 fn too_large(limit: &str) -> String {
     let setting = "its setting `MaxAppendSize`";
     format!("the events are larger than the server's limit of {limit} bytes ({setting})")
+}
+
+fn event_too_large(event: &str, bytes: &str, limit: &str) -> String {
+    let setting = "its setting `MaxAppendEventSize`";
+    format!("event `{event}` has {bytes} bytes, the server's limit is {limit} ({setting})")
 }
 
 /// The failure of a connection, not of the request.
@@ -141,11 +156,20 @@ fn refusal(trailers: &MetadataMap) -> Option<(ErrorKind, String)> {
         "maximum-append-size-exceeded" => {
             return Some((ErrorKind::Rejected, too_large(named("maximum-append-size"))));
         }
+        "maximum-append-event-size-exceeded" => {
+            let (bytes, most) = ("proposed-append-event-size", "maximum-append-event-size");
+            let why = event_too_large(named("event-id"), named(bytes), named(most));
+            return Some((ErrorKind::Rejected, why));
+        }
+        "persistent-subscription-failed" => {
+            let why = format!("the server refuses the group: {}", named("reason"));
+            return Some((ErrorKind::Rejected, why));
+        }
         "wrong-expected-version" => {
             let why = format!(
                 "the stream is not at the expected revision (expected {}, actual {})",
-                named("expected-version"),
-                named("actual-version")
+                revision(named("expected-version")),
+                revision(named("actual-version"))
             );
             return Some((ErrorKind::Rejected, why));
         }
@@ -154,13 +178,21 @@ fn refusal(trailers: &MetadataMap) -> Option<(ErrorKind, String)> {
     Some((kind, why.to_owned()))
 }
 
+/// A revision in words: the server has numbers for its special cases.
+fn revision(number: &str) -> &str {
+    match number {
+        "" | "-1" => "no stream",
+        "-2" => "any",
+        "-4" => "any of a stream that exists",
+        other => other,
+    }
+}
+
 /// The kind of a refusal whose name says no more than its message.
 fn exception_kind(trailers: &MetadataMap) -> Option<ErrorKind> {
     match text(trailers, "exception")? {
         "stream-not-found" => Some(ErrorKind::NotFound),
-        "maximum-append-event-size-exceeded"
-        | "missing-required-metadata-property"
-        | "invalid-transaction" => Some(ErrorKind::Rejected),
+        "missing-required-metadata-property" | "invalid-transaction" => Some(ErrorKind::Rejected),
         _ => None,
     }
 }

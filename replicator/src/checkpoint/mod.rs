@@ -2,12 +2,14 @@
 //!
 //! A checkpoint is the contiguous low watermark: every event up to it is at the destination, was
 //! skipped, or was parked with a reason. The checkpoint is saved after the events and never before,
-//! and it never goes backwards; so after a crash an event may be read twice, but none is missed.
+//! and it goes backwards only with its source; so after a crash an event may be read twice, but
+//! none is missed.
 
 mod destination;
 pub(crate) mod durable;
 mod file;
 mod memory;
+mod record;
 mod store;
 
 pub use destination::DestinationCheckpoint;

@@ -27,6 +27,9 @@ pub(super) async fn execute(arguments: SeedArguments) -> Result<()> {
     let connection = es::ConnectionString::parse(&arguments.connection).map_err(|failed| {
         Error::rejected(format!("`--connection`: {}", crate::source::message(&failed)))
     })?;
+    for warning in crate::config::unknown_parameters("`--connection`", &connection) {
+        eprintln!("warning: {warning}");
+    }
     let client =
         es::EventStoreClient::new(connection, es::ClientSettings::default()).map_err(error)?;
     let (customers, events) = (arguments.customers, arguments.events);

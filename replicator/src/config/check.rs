@@ -3,7 +3,8 @@
 use super::problems::Problems;
 use super::rules::Matching;
 use super::subscription::{StartFrom, SubscriptionKind, SubscriptionSettings};
-use super::{Choice, Config, Section, Settings, SinkKind};
+use super::{Choice, Config, Secret, Section, Settings, SinkKind};
+use super::{addresses, url};
 use crate::Result;
 
 impl Config {
@@ -12,11 +13,13 @@ impl Config {
     /// # Errors
     /// `Rejected` with a line per problem: the key, the expected value, the actual value.
     pub fn validate(&self) -> Result<()> {
-        self.check(Problems::default())
+        let mut problems = Problems::default();
+        self.check(&mut problems);
+        problems.into_result(&[])
     }
 
-    pub(super) fn check(&self, mut problems: Problems) -> Result<()> {
-        let all = &mut problems;
+    pub(super) fn check(&self, all: &mut Problems) {
+        addresses::connections(self, all);
         ends(&self.settings, self.sink(), all);
         for (index, one) in self.settings.subscriptions.iter().enumerate() {
             subscription(one, &format!("Settings:Subscriptions:{index}"), all);
@@ -33,7 +36,7 @@ impl Config {
         self.health.bounds("Health", all);
         self.kinesis.bounds("Kinesis", all);
         self.aws.bounds("AWS", all);
-        problems.into_result()
+        self.serilog.check(all);
     }
 }
 
@@ -42,20 +45,7 @@ fn ends(settings: &Settings, sink: SinkKind, problems: &mut Problems) {
         let expected = "at least one element with `StreamName` and `GroupName`";
         problems.required("Settings:Subscriptions", "", expected);
     }
-    let example = "a connection string such as `esdb://admin:changeit@host:2113?tls=false`";
-    if settings.subscriptions.iter().any(|one| one.kind != SubscriptionKind::Journal) {
-        let source = settings.source.expose();
-        problems.required("Settings:SourceEventStoreConnectionString", source, example);
-    }
     match sink {
-        SinkKind::EventStore if !settings.read_only && !settings.dry_run => {
-            let destination = settings.destination.expose();
-            problems.required(
-                "Settings:DestinationEventStoreConnectionString",
-                destination,
-                example,
-            );
-        }
         SinkKind::EventStore | SinkKind::Kinesis => {}
         SinkKind::Ndjson => {
             let path = settings.ndjson_path.as_deref().unwrap_or_default();
@@ -176,17 +166,11 @@ fn delays(settings: &Settings, problems: &mut Problems) {
 }
 
 fn urls(config: &Config, problems: &mut Problems) {
-    if let Some(url) = &config.settings.transform.url
-        && !url.expose().starts_with("http://")
-    {
-        let expected = "a URL `http://host:port/path` (for TLS put a proxy beside the hook)";
-        problems.expected("Settings:Transform:Url", &url.to_string(), expected);
+    if let Some(url) = &config.settings.transform.url {
+        url::url("Settings:Transform:Url", url, &["http"], problems);
     }
-    if let Some(url) = &config.aws.service_url
-        && !(url.starts_with("http://") || url.starts_with("https://"))
-    {
-        let expected = "a URL that starts with `http://` or `https://`";
-        problems.expected("AWS:ServiceURL", url, expected);
+    if let Some(url) = &config.aws.service_url {
+        url::url("AWS:ServiceURL", &Secret::new(url), &["http", "https"], problems);
     }
 }
 
@@ -209,10 +193,10 @@ fn http(config: &Config, problems: &mut Problems) {
     }
     let route = metrics.route();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.~".contains(c);
-    let taken = ["/", "/health/live", "/health/ready", "/status"].contains(&route.as_str());
+    let taken =
+        ["/", "/health", "/health/live", "/health/ready", "/status"].contains(&route.as_str());
     if taken || !route.chars().all(plain) {
-        let expected =
-            "a path such as `metrics/`, which is none of `health/live`, `health/ready`, `status`";
+        let expected = "a path such as `metrics/`, which is none of `health`, `health/live`, `health/ready`, `status`";
         problems.expected("Metrics:Path", &metrics.path, expected);
     }
 }

@@ -2,7 +2,7 @@
 
 use antiphon_eventstore as es;
 
-use super::{Config, Field, SubscriptionKind, SubscriptionSettings};
+use super::{Config, Field, ServerFilterBy, SubscriptionKind, SubscriptionSettings};
 use crate::pipeline::{Parking, PipelineSettings};
 use crate::sink::{EventStoreSinkSettings, Versions};
 
@@ -14,6 +14,7 @@ impl Config {
         settings.transform.url.is_some()
             || settings.loops.enabled
             || settings.filters.iter().any(|filter| filter.field == Field::Type)
+            || settings.subscriptions.iter().any(filters_by_type)
     }
 
     /// The limits of the clients of event stores.
@@ -43,7 +44,8 @@ impl Config {
         mixes_streams: bool,
     ) -> PipelineSettings {
         let retry = &self.settings.retry;
-        let is_group = subscription.kind == SubscriptionKind::Group;
+        // a dry run only looks at a group
+        let is_group = subscription.kind == SubscriptionKind::Group && !self.settings.dry_run;
         let pipeline = PipelineSettings {
             mixes_streams,
             retry_count_max: retry.attempts_max,
@@ -58,6 +60,13 @@ impl Config {
         }
         PipelineSettings { renew_after: None, suspend_after: None, ..pipeline }
     }
+}
+
+/// Returns whether the server's filter of `$all` leaves out single events.
+fn filters_by_type(one: &SubscriptionSettings) -> bool {
+    let filter = &one.filter;
+    let is_given = filter.regex.is_some() || !filter.prefixes.is_empty();
+    one.kind == SubscriptionKind::All && filter.by == ServerFilterBy::Type && is_given
 }
 
 #[cfg(test)]

@@ -136,6 +136,13 @@ impl JournalSettings {
             .map_err(|error| Error::rejected(renamed(key, &error.to_string())).with_source(error))
     }
 
+    /// Returns whether the section `key` of a journal has no problem.
+    pub(crate) fn is_valid(&self, key: &str, path: Option<&str>) -> bool {
+        let mut problems = Problems::default();
+        self.check(key, path, &mut problems);
+        problems.is_empty()
+    }
+
     /// Checks the section `key` of a journal that is used. `path` is the path of its file, if
     /// given.
     pub(super) fn check(&self, key: &str, path: Option<&str>, problems: &mut Problems) {
@@ -206,7 +213,7 @@ mod tests {
     fn problems(settings: &JournalSettings, path: Option<&str>) -> String {
         let mut problems = Problems::default();
         settings.check("Journal", path, &mut problems);
-        problems.into_result().err().map_or_else(String::new, |error| error.to_string())
+        problems.into_result(&[]).err().map_or_else(String::new, |error| error.to_string())
     }
 
     #[test]

@@ -54,15 +54,13 @@ impl<T: 'static> Kind<T> {
     }
 }
 
-const WHOLE_NUMBER: &str = "a whole number, zero or more";
-
 /// A whole number; both ends are inclusive.
 pub(crate) fn number<N>(min: u64, max: u64) -> Kind<N>
 where
     N: FromStr + Display + Copy + TryInto<u64> + 'static,
 {
     Kind::new(
-        (format!("{min} to {max}"), WHOLE_NUMBER),
+        (format!("{min} to {max}"), format!("a number from {min} to {max}")),
         |text| text.trim().parse().ok(),
         N::to_string,
         move |value| {
@@ -75,7 +73,7 @@ where
 /// A duration that is written as a number of milliseconds.
 pub(crate) fn milliseconds(max: u32) -> Kind<Duration> {
     Kind::new(
-        (format!("milliseconds, 0 to {max}"), WHOLE_NUMBER),
+        (format!("milliseconds, 0 to {max}"), format!("a number from 0 to {max}")),
         |text| text.trim().parse().ok().map(|number: u32| Duration::from_millis(number.into())),
         |value| value.as_millis().to_string(),
         move |value| {

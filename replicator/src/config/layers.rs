@@ -38,9 +38,15 @@ impl Layers {
     /// Reads the two files of `directory` and `variables`.
     ///
     /// # Errors
-    /// `Rejected` when a file cannot be read or is not JSON.
+    /// `Rejected` when the folder is missing, or a file cannot be read or is not JSON.
     pub(super) fn read(directory: &Path, variables: &[(String, String)]) -> Result<Self> {
         let mut layers = Self::default();
+        if !directory.is_dir() {
+            return Err(Error::rejected(format!(
+                "`--directory`: expected an existing folder, actual `{}`",
+                directory.display()
+            )));
+        }
         layers.add_file(directory, "appsettings.json")?;
         let environment = variables.iter().find(|(name, _)| name == ENVIRONMENT);
         if let Some((_, name)) = environment.filter(|(_, name)| !name.is_empty()) {
@@ -171,6 +177,12 @@ mod tests {
         std::fs::write(folder.path().join("appsettings.json"), "{ \"a\": }").unwrap();
         let error = Layers::read(folder.path(), &[]).unwrap_err().to_string();
         assert!(error.starts_with("appsettings.json: ") && error.contains("line 1"), "{error}");
+
+        let missing = Layers::read(&folder.path().join("nowhere"), &[]).unwrap_err().to_string();
+        assert!(
+            missing.contains("`--directory`: expected an existing folder, actual `"),
+            "{missing}"
+        );
 
         let slash = Layers::read(folder.path(), &variables(&[("ASPNETCORE_ENVIRONMENT", "../x")]));
         assert!(slash.is_err());

@@ -5,6 +5,7 @@
 //! it did not understand. Each struct is a part of one table of keys (`table.rs`). All output about
 //! the configuration is without secrets.
 
+mod addresses;
 mod aws;
 mod check;
 mod choice;
@@ -15,6 +16,7 @@ mod json;
 pub(crate) mod kinds;
 mod layers;
 mod location;
+mod log_sinks;
 pub(crate) mod problems;
 pub(crate) mod reader;
 mod rules;
@@ -28,16 +30,19 @@ pub(crate) mod table;
 mod tests;
 pub mod timespan;
 mod unknown;
+mod url;
 mod work;
 
 use std::path::Path;
 use std::sync::LazyLock;
 
+pub(crate) use addresses::unknown_parameters;
 pub use aws::{AwsSettings, KinesisSettings, RetryMode};
 pub use choice::Choice;
 pub use http::{HealthSettings, MetricsSettings};
 pub use journal::JournalSettings;
 use layers::Layers;
+pub use log_sinks::{DatadogSettings, LogSinkSettings, SeqSettings, ShipSettings};
 use problems::Problems;
 pub use reader::Effective;
 use reader::Reader;
@@ -51,7 +56,8 @@ pub use subscription::{
 };
 pub use table::Key;
 use table::Section;
-pub use work::{CheckpointKind, CheckpointSettings, RetrySettings, TransformSettings};
+pub(crate) use url::has_wrong_port;
+pub use work::{AheadChoice, CheckpointKind, CheckpointSettings, RetrySettings, TransformSettings};
 
 use crate::Result;
 
@@ -124,13 +130,35 @@ pub struct Loaded {
 /// Reads the files of `directory` and the environment's `variables`.
 ///
 /// # Errors
-/// `Rejected`, naming the file or the variable, the key, the value and the expected value.
+/// `Rejected`, naming the file or the variable, the key, the value and the expected value: a line
+/// for every problem, and for every warning.
 pub fn load(
     directory: &Path,
     variables: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Loaded> {
+    let (loaded, problems) = read(directory, variables)?;
+    problems.into_result(&loaded.warnings)?;
+    Ok(loaded)
+}
+
+/// Reads as [`load`], and returns the problems that were found, for a caller that adds its own.
+///
+/// # Errors
+/// `Rejected` when the folder is missing, or a file cannot be read or is not JSON.
+pub(crate) fn read(
+    directory: &Path,
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<(Loaded, Problems)> {
     let variables: Vec<(String, String)> = variables.into_iter().collect();
-    bind(&Layers::read(directory, &variables)?)
+    let layers = Layers::read(directory, &variables)?;
+    let (mut loaded, problems) = bind(&layers);
+    if layers.0.is_empty() {
+        let folder = directory.display();
+        loaded.warnings.push(format!(
+            "nothing is configured: there is no `appsettings.json` in the folder `{folder}` (`--directory`), and no environment variable `Ditto_..`"
+        ));
+    }
+    Ok((loaded, problems))
 }
 
 /// Reads the text of one file and the environment's `variables`.
@@ -141,23 +169,26 @@ pub fn parse(text: &str, variables: impl IntoIterator<Item = (String, String)>) 
     let mut layers = Layers::default();
     layers.add_json("appsettings.json", text)?;
     layers.add_variables(&variables.into_iter().collect::<Vec<_>>());
-    bind(&layers)
+    let (loaded, problems) = bind(&layers);
+    problems.into_result(&loaded.warnings)?;
+    Ok(loaded)
 }
 
-fn bind(layers: &Layers) -> Result<Loaded> {
+fn bind(layers: &Layers) -> (Loaded, Problems) {
     let reader = Reader::new(layers);
     let config = Config::read(&reader);
     let mut record = reader.finish();
     record.warnings.extend(advice(&config));
     record.warnings.extend(unknown::warnings(layers, &record.asked, &KEYS));
-    config.check(Problems::new(record.problems))?;
+    let mut problems = Problems::new(record.problems);
+    config.check(&mut problems);
     let effective = record.asked.into_values().collect();
-    Ok(Loaded { config, warnings: record.warnings, effective })
+    (Loaded { config, warnings: record.warnings, effective }, problems)
 }
 
 /// Warnings about settings that are allowed and seldom meant.
 fn advice(config: &Config) -> Vec<String> {
-    let mut advice = Vec::new();
+    let mut advice = addresses::advice(config);
     let settings = &config.settings;
     if settings.sink.is_none()
         && config.kinesis.stream_name.is_some()

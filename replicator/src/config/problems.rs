@@ -11,6 +11,10 @@ impl Problems {
         Self(problems)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn push(&mut self, problem: String) {
         self.0.push(problem);
     }
@@ -25,16 +29,19 @@ impl Problems {
         }
     }
 
-    /// `Ok` without problems.
+    /// `Ok` without problems. The answer has the warnings too: an unknown key is often the reason
+    /// for a missing one.
     ///
     /// # Errors
-    /// `Rejected` with a line per problem.
-    pub(crate) fn into_result(self) -> Result<()> {
+    /// `Rejected` with a line per problem and per warning.
+    pub(crate) fn into_result(self, warnings: &[String]) -> Result<()> {
+        let warnings = warnings.iter().map(|warning| format!("\n  warning: {warning}"));
+        let warnings: String = warnings.collect();
         match self.0.len() {
             0 => Ok(()),
-            1 => Err(Error::rejected(format!("configuration: {}", self.0[0]))),
+            1 => Err(Error::rejected(format!("configuration: {}{warnings}", self.0[0]))),
             count => Err(Error::rejected(format!(
-                "configuration: {count} problems\n  {}",
+                "configuration: {count} problems\n  {}{warnings}",
                 self.0.join("\n  ")
             ))),
         }

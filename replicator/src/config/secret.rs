@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use antiphon_eventstore::ConnectionString;
+
 /// A text whose password is not shown, neither by `Debug` nor by `Display`.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
@@ -29,15 +31,24 @@ impl From<String> for Secret {
     }
 }
 
+/// Shows a connection string or a URL without its password; any other text may be all secret.
 impl fmt::Display for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&redact_text(&self.0))
+        let text = self.0.trim();
+        match ConnectionString::parse(text) {
+            Ok(connection) => connection.fmt(f),
+            Err(_) if text.is_empty() => Ok(()),
+            Err(_) if text.starts_with("http://") || text.starts_with("https://") => {
+                f.write_str(&redact_text(text))
+            }
+            Err(_) => f.write_str(HIDDEN),
+        }
     }
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", redact_text(&self.0))
+        write!(f, "{:?}", self.to_string())
     }
 }
 
@@ -59,50 +70,56 @@ pub fn is_secret_key(key: &str) -> bool {
     SECRET_WORDS.iter().any(|word| key.contains(word))
 }
 
-/// The printable value of `key`: `***` when the key names a secret, else the text without the
-/// passwords inside.
+/// The printable value of `key`: `***` when the key names a secret, a connection string as its
+/// client understands it, else the text without the passwords inside.
 pub fn redact(key: &str, text: &str) -> String {
-    if is_secret_key(key) && !text.is_empty() { "***".to_owned() } else { redact_text(text) }
+    if is_secret_key(key) && !text.is_empty() {
+        return HIDDEN.to_owned();
+    }
+    if key.to_ascii_lowercase().ends_with("connectionstring") && !text.trim().is_empty() {
+        return match ConnectionString::parse(text) {
+            Ok(connection) => connection.to_string(),
+            // no part of a string that is not understood is known to be harmless
+            Err(_) => HIDDEN.to_owned(),
+        };
+    }
+    redact_text(text)
 }
 
-/// Replaces the password of every `scheme://user:password@host`, and the value of every secret
-/// parameter such as `password=..`.
+const HIDDEN: &str = "***";
+
+/// Hides the user's password of a URL, and everything from the first secret parameter such as
+/// `password=..` on.
+///
+/// A password may hold any character, so everything from the first `://` to the last `@` counts as
+/// user and password, and only a user with a `:` behind it is shown. Too much is hidden where a
+/// text has several URLs, or an `@` in a path.
 pub fn redact_text(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (head, tail) = rest.split_at(at + 3);
-        out += head;
-        let end = tail.find(['/', ';', '?', ' ', ',', '"']).unwrap_or(tail.len());
-        // a password may hold characters that end an authority; then the last @ before the next
-        // blank or quote ends the password
-        let wide = tail.find([' ', '"']).unwrap_or(tail.len());
-        let sign = tail[..end].rfind('@').or_else(|| tail[..wide].rfind('@'));
-        match sign {
-            Some(sign) => {
-                out += tail[..sign].split(':').next().unwrap_or_default();
-                out += if tail[..sign].contains(':') { ":***" } else { "" };
-                rest = &tail[sign..];
-            }
-            None => rest = tail,
+    let split = text.split_once("://").and_then(|(head, tail)| {
+        let (user, rest) = tail.rsplit_once('@')?;
+        Some((head, user, rest))
+    });
+    match split {
+        None => redact_parameters(text),
+        Some((head, user, rest)) => {
+            let user = user.split_once(':').map_or(HIDDEN.to_owned(), |(user, _)| {
+                format!("{}:{HIDDEN}", redact_parameters(user))
+            });
+            format!("{}://{user}@{}", redact_parameters(head), redact_parameters(rest))
         }
     }
-    out += rest;
-    redact_parameters(&out)
 }
 
 fn redact_parameters(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for part in text.split_inclusive(['&', ';', '?', ' ']) {
-        match part.split_once('=') {
-            Some((name, value)) if is_secret_key(name) && !value.is_empty() => {
-                let end = value.len() - value.trim_end_matches(['&', ';', '?', ' ']).len();
-                out += &format!("{name}=***{}", &value[value.len() - end..]);
-            }
-            _ => out += part,
-        }
+    let mut names = text.match_indices('=').map(|(at, _)| {
+        let start =
+            text[..at].rfind(['&', ';', '?', ' ', ',']).map_or(0, |separator| separator + 1);
+        (at, &text[start..at])
+    });
+    match names.find(|(at, name)| is_secret_key(name) && at + 1 < text.len()) {
+        Some((at, _)) => format!("{}={HIDDEN}", &text[..at]),
+        None => text.to_owned(),
     }
-    out
 }
 
 #[cfg(test)]
@@ -120,18 +137,37 @@ mod tests {
                 "ConnectTo=tcp://admin:***@host:1113; HeartBeatTimeout=500",
             ),
             ("esdb://a:p/q@h", "esdb://a:***@h"),
+            ("esdb://a:p?q \"://@h", "esdb://a:***@h"),
             ("esdb://host:2113", "esdb://host:2113"),
-            ("http://token@host/x", "http://token@host/x"),
-            ("https://h/x?apiKey=abc&y=1", "https://h/x?apiKey=***&y=1"),
-            (
-                "DefaultUserCredentials=a:b;Password=c;X=1",
-                "DefaultUserCredentials=***;Password=***;X=1",
-            ),
-            ("a=esdb://u:p@h b=esdb://v:q@i", "a=esdb://u:***@h b=esdb://v:***@i"),
+            ("http://token@host/x", "http://***@host/x"),
+            ("https://h/x?y=1&apiKey=abc;d@e", "https://***@e"),
+            ("https://h/x?y=1&apiKey=abc;d", "https://h/x?y=1&apiKey=***"),
+            ("DefaultUserCredentials=a:b c;X=1", "DefaultUserCredentials=***"),
+            ("a=esdb://u:p@h b=esdb://v:q@i", "a=esdb://u:***@i"),
         ] {
             assert_eq!(redact_text(text), shown);
+        }
+    }
+
+    #[test]
+    fn a_secret_shows_what_is_known_to_be_harmless() {
+        for (text, shown) in [
+            (
+                "esdb://admin:p@h?gossipTimeout=8",
+                "esdb://admin:***@h:2113?tls=true&gossipTimeout=8",
+            ),
+            ("esdb://admin:p?w@h", "***"),
+            ("esdb:/admin:pw@h", "***"),
+            ("Bearer abc", "***"),
+            ("http://u:p@h/x", "http://u:***@h/x"),
+            ("", ""),
+        ] {
             assert_eq!(Secret::new(text).to_string(), shown);
-            assert!(!format!("{:?}", Secret::new(text)).contains("changeit"));
+            assert_eq!(format!("{:?}", Secret::new(text)), format!("{shown:?}"));
+            let key = "Settings:SourceEventStoreConnectionString";
+            if !text.starts_with("http") {
+                assert_eq!(redact(key, text), shown);
+            }
         }
     }
 
@@ -144,7 +180,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics_and_no_password_shows(before in "[a-z=; ]{0,6}", password in "[A-Z@:]{12,16}") {
+        fn no_text_panics_and_no_password_shows(before in "[a-z=; ]{0,6}", password in "[A-Z@:?/#%&=;, ]{12,16}") {
             let text = format!("{before}esdb://user:{password}@host:1/?a=b");
             prop_assert!(!redact_text(&text).contains(&password));
         }

@@ -1,7 +1,9 @@
-//! The section `Serilog`, as far as it means something here.
+//! The section `Serilog`: levels, sinks, fixed properties.
 
 use super::choice::choice;
 use super::kinds::word;
+use super::log_sinks::LogSinkSettings;
+use super::problems::Problems;
 use super::reader::Reader;
 use super::table::{Field, Key};
 
@@ -36,8 +38,7 @@ pub enum LogFormat {
     CompactJson,
 }
 
-/// The supported part of the section `Serilog`: levels, console, plain or JSON lines, fixed
-/// properties.
+/// The section `Serilog`: levels, sinks, fixed properties.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SerilogSettings {
     /// `MinimumLevel`, or `MinimumLevel:Default`.
@@ -48,8 +49,14 @@ pub struct SerilogSettings {
     pub console_level: Level,
     /// The form of a line.
     pub format: LogFormat,
-    /// Fixed properties of every JSON line.
+    /// Fixed properties of every JSON line, and of every line that is sent.
     pub properties: Vec<(String, String)>,
+    /// True when the name of the machine is such a property, `MachineName`.
+    pub with_machine_name: bool,
+    /// True when the id of the process is such a property, `ProcessId`.
+    pub with_process_id: bool,
+    /// The sinks that send, each with the key of its arguments.
+    pub sinks: Vec<(String, LogSinkSettings)>,
 }
 
 impl Default for SerilogSettings {
@@ -60,24 +67,30 @@ impl Default for SerilogSettings {
             console_level: Level::Verbose,
             format: LogFormat::Plain,
             properties: Vec::new(),
+            with_machine_name: false,
+            with_process_id: false,
+            sinks: Vec::new(),
         }
     }
 }
 
 /// The keys of the section, with default, accepted values and effect.
 #[rustfmt::skip] // one line a key, as in the page
-const KEYS: [[&str; 4]; 11] = [
+const KEYS: [[&str; 4]; 14] = [
     ["MinimumLevel", "Debug", "Verbose, Debug, Information, Warning, Error, Fatal", "The lowest level that is logged. The line per event has the level `Debug`."],
     ["MinimumLevel:Default", "Debug", "the same", "The same."],
-    ["MinimumLevel:Override:*", "", "the same", "Another level for one target (a module of the program: `antiphon_replicator`, `tonic`)."],
-    ["WriteTo:*", "", "Console", "The short form of `Name`."],
-    ["WriteTo:*:Name", "", "Console", "A sink. Others than the console get a warning and nothing else."],
+    ["MinimumLevel:Override:*", "", "the same", "Another level for one source of lines: a module of the program (`antiphon_replicator`, `tonic`), or `Ditto` for the lines of subscriptions and events. The longest name that fits counts, above or below the level of all."],
+    ["WriteTo:*", "", "Console, Seq, DatadogLogs", "The short form of `Name`."],
+    ["WriteTo:*:Name", "", "Console, Seq, DatadogLogs", "A sink. The console gets the lines in any case; another name gets a warning and nothing else."],
     ["WriteTo:*:Args:restrictedToMinimumLevel", "Verbose", "a level", "The level of this sink."],
-    ["WriteTo:*:Args:formatter", "", "a .NET type", "Lines of JSON: `Serilog.Formatting.Compact.CompactJsonFormatter` or `Serilog.Formatting.Json.JsonFormatter`."],
-    ["WriteTo:*:Args:*", "", "anything", "Accepted; `outputTemplate` and `theme` get a warning that they have no effect."],
-    ["Properties:*", "", "a text", "A fixed property of each JSON line."],
+    ["WriteTo:*:Args:formatter", "", "a .NET type", "Console: lines of JSON, by `Serilog.Formatting.Compact.CompactJsonFormatter` or `Serilog.Formatting.Json.JsonFormatter`."],
+    ["WriteTo:*:Args:*", "", "anything", "Accepted; arguments of Serilog that have no effect here get a warning."],
+    ["Properties:*", "", "a text", "A fixed property of each JSON line, and of each line that is sent."],
     ["Using:*", "", "anything", "Accepted, without effect."],
-    ["Enrich:*", "", "anything", "Accepted, without effect."],
+    ["Enrich:*", "", "FromLogContext, WithMachineName, WithProcessId", "The short form of `Name`."],
+    ["Enrich:*:Name", "", "the same, WithProperty", "A property of each JSON line, and of each line that is sent: `MachineName`, `ProcessId`, or `WithProperty` with its arguments. `FromLogContext` adds nothing here; another name gets a warning."],
+    ["Enrich:*:Args:name", "", "a text", "The name of the property of `WithProperty`."],
+    ["Enrich:*:Args:value", "", "a text", "The value of the property of `WithProperty`."],
 ];
 
 impl SerilogSettings {
@@ -102,27 +115,62 @@ impl SerilogSettings {
             let value = reader.text(&format!("Serilog:Properties:{name}"));
             settings.properties.push((name, value.unwrap_or_default()));
         }
-        // names of .NET assemblies and enrichers have no effect; they are read so that their keys
-        // are not unknown
-        let _ = (reader.texts("Serilog:Using"), reader.texts("Serilog:Enrich"));
+        for index in reader.children("Serilog:Enrich") {
+            settings.read_enricher(reader, &format!("Serilog:Enrich:{index}"));
+        }
+        // names of .NET assemblies have no effect; they are read so that their keys are not unknown
+        let _ = reader.texts("Serilog:Using");
         settings
+    }
+
+    /// Checks the arguments of the sinks.
+    pub(super) fn check(&self, problems: &mut Problems) {
+        self.sinks.iter().for_each(|(key, sink)| sink.check(key, problems));
+    }
+
+    fn read_enricher(&mut self, reader: &Reader<'_>, key: &str) {
+        let name_key = if reader.has(key) { key.to_owned() } else { format!("{key}:Name") };
+        let name = reader.text(&name_key).unwrap_or_default();
+        match name.to_ascii_lowercase().as_str() {
+            "fromlogcontext" => {}
+            "withmachinename" => self.with_machine_name = true,
+            "withprocessid" => self.with_process_id = true,
+            "withproperty" => {
+                let argument = |name: &str| reader.text(&format!("{key}:Args:{name}"));
+                let (property, value) = (argument("name"), argument("value"));
+                match property {
+                    Some(property) => self.properties.push((property, value.unwrap_or_default())),
+                    None => reader.warn(format!(
+                        "`{key}:Args:name`: expected the name of the property, actual none: it has no effect"
+                    )),
+                }
+            }
+            _ => reader.warn(format!(
+                "`{name_key}`: the enricher `{name}` is not known and adds nothing: expected `WithMachineName`, `WithProcessId`, `WithProperty` or `FromLogContext`"
+            )),
+        }
     }
 
     pub(super) fn list(keys: &mut Vec<Key>) {
         keys.extend(KEYS.map(|[key, default, expected, about]| {
             Key::new(&format!("Serilog:{key}"), default, expected, about)
         }));
+        LogSinkSettings::list("Serilog:WriteTo:*:Args", keys);
     }
 
     fn read_sink(&mut self, reader: &Reader<'_>, key: &str) {
         let name_key = if reader.has(key) { key.to_owned() } else { format!("{key}:Name") };
         let name = reader.text(&name_key).unwrap_or_default();
+        if let Some(sink) = LogSinkSettings::read(reader, &name, &format!("{key}:Args")) {
+            self.sinks.push((format!("{key}:Args"), sink));
+            return;
+        }
         if !name.eq_ignore_ascii_case("Console") {
             for argument in reader.children(&format!("{key}:Args")) {
                 let _ = reader.text(&format!("{key}:Args:{argument}"));
             }
             reader.warn(format!(
-                "`{name_key}`: the sink `{name}` is not supported and gets nothing: logs go to the console (collect them from there, as JSON with the formatter `Serilog.Formatting.Compact.CompactJsonFormatter`)"
+                "`{name_key}`: the sink `{name}` is not supported and gets nothing, expected `Console`, `Seq` or `DatadogLogs`: logs go to the console (collect them from there, as JSON with the formatter `Serilog.Formatting.Compact.CompactJsonFormatter`)"
             ));
             return;
         }

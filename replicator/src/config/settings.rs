@@ -85,7 +85,7 @@ settings! {
         journal: JournalSettings = JournalSettings::default(), "Journal", JournalKeys;
         /// The filters of events; empty is all events.
         filters: Vec<FilterRule> = Vec::new(), "Filters", Each;
-        /// Replicates streams and types whose names start with `$` too.
+        /// Replicates streams whose names start with `$` too.
         system_events: bool = false, "SystemEvents", flag();
         /// New names of streams and types.
         renames: Vec<RenameRule> = Vec::new(), "Renames", Each;
@@ -114,10 +114,12 @@ settings! {
         checkpoint: CheckpointSettings = CheckpointSettings::default(), "Checkpoint", Sub;
         /// Limits of the client and of the sink `eventstore`.
         stores: StoreSettings = StoreSettings::default(), "", Sub;
-        /// Ends when all events that existed at the start are replicated.
+        /// Ends when all events that existed at the start are replicated. The exit code is 3 when
+        /// an event was parked.
         run_once: bool = false, "RunOnce", flag();
-        /// Reads catch-ups and shows the events that would be written; saves no checkpoint, settles
-        /// nothing.
+        /// Reads, and shows the events that would be written. Changes nothing anywhere: it saves no
+        /// checkpoint, parks nothing, and neither creates nor joins a group, but reads the stream
+        /// from the group's position on.
         dry_run: bool = false, "DryRun", flag();
         /// Longest time that a subscription may take to stop.
         stop_timeout: Duration = SECOND * 10, "StopTimeout", span(SECOND, HOUR);

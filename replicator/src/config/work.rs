@@ -42,6 +42,20 @@ choice! {
     }
 }
 
+choice! {
+    /// The place to go on from when the source ends before a checkpoint.
+    AheadChoice {
+        /// None: the subscription is not ready, or ends when it runs once.
+        Wait = "wait",
+        /// The first event.
+        Start = "start",
+        /// Behind the newest event.
+        End = "end",
+        /// Behind the event of the checkpoint, found by its id.
+        Id = "id",
+    }
+}
+
 settings! {
     /// Checkpoints of catch-ups.
     CheckpointSettings {
@@ -50,6 +64,12 @@ settings! {
         kind: CheckpointKind = CheckpointKind::File, "Store", word();
         /// The directory of the files.
         directory: String = "checkpoints".to_owned(), "Directory", text("a path");
+        /// The place to go on from when the source ends before the checkpoint, or has another event
+        /// there: it was restored from an older copy, or replaced. `wait` is not ready and copies
+        /// nothing (with `RunOnce` the program ends with an error); `start` is the first event,
+        /// `end` is behind the newest one, `id` is behind the event of the checkpoint, which is
+        /// searched by its id.
+        when_ahead: AheadChoice = AheadChoice::Wait, "WhenAhead", word();
     }
 }
 

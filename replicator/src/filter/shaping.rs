@@ -5,11 +5,6 @@ use crate::Result;
 use crate::config::{LoopSettings, Settings};
 use crate::event::Event;
 
-/// The type of the events that hold a stream's metadata.
-const METADATA_TYPE: &str = "$metadata";
-/// The type of the event that ends a stream for ever.
-const DELETED_TYPE: &str = "$streamDeleted";
-
 /// The compiled rules of one replicator.
 #[derive(Debug, Clone, Default)]
 pub struct Shaping {
@@ -49,37 +44,43 @@ impl Shaping {
     }
 
     /// The reason why an event is excluded; `None` when it is replicated.
+    ///
+    /// A stream of users has its events of types that begin with `$`, and its links, like its other
+    /// events: without them, the later ones would have other numbers.
     pub fn excludes(&self, event: &Event) -> Option<String> {
-        let is_deletion = is_deletion(event);
-        let is_copied = match &*event.event_type {
-            _ if is_deletion => self.copy_deletes,
-            METADATA_TYPE => self.copy_stream_metadata,
-            _ => false,
-        };
-        if is_copied {
+        if let Some(is_copied) = self.copies_special(event) {
+            if !is_copied {
+                // written as a plain event, it would be refused, or have another effect than at
+                // the source
+                return Some(format!(
+                    "type `{}` is copied only by `Settings:CopyStreamMetadata` and `Settings:CopyDeletes`",
+                    event.event_type
+                ));
+            }
             // the stream's own filters decide; the type is the server's, not the user's
             let stream = event.stream.strip_prefix("$$").unwrap_or(&event.stream);
-            let system = stream.starts_with('$') && !self.system_events;
-            return system
-                .then(|| format!("stream `{}` is a system stream", event.stream))
-                .or_else(|| self.filters.excludes_stream(stream));
+            return self.is_system(stream).or_else(|| self.filters.excludes_stream(stream));
         }
-        if is_deletion || &*event.event_type == METADATA_TYPE {
-            // written as a plain event, it would be refused, or have another effect than at the
-            // source
-            return Some(format!(
-                "type `{}` is copied only by `Settings:CopyStreamMetadata` and `Settings:CopyDeletes`",
-                event.event_type
-            ));
+        self.is_system(&event.stream)
+            .or_else(|| self.filters.excludes(&event.stream, &event.event_type))
+            .or_else(|| self.goes_round(event))
+    }
+
+    fn is_system(&self, stream: &str) -> Option<String> {
+        let is_excluded = stream.starts_with('$') && !self.system_events;
+        is_excluded.then(|| format!("stream `{stream}` is the server's own"))
+    }
+
+    /// Returns whether metadata or a deletion is copied; none for any other event.
+    fn copies_special(&self, event: &Event) -> Option<bool> {
+        if event.is_tombstone() {
+            return Some(self.copy_deletes);
         }
-        if !self.system_events {
-            for (field, name) in [("stream", &event.stream), ("type", &event.event_type)] {
-                if name.starts_with('$') {
-                    return Some(format!("{field} `{name}` is the server's own"));
-                }
-            }
+        if !event.is_stream_metadata() {
+            return None;
         }
-        self.filters.excludes(&event.stream, &event.event_type).or_else(|| self.goes_round(event))
+        let deletes = Metadata::parse(&event.data).is_ok_and(|metadata| metadata.deletes());
+        Some(if deletes { self.copy_deletes } else { self.copy_stream_metadata })
     }
 
     fn goes_round(&self, event: &Event) -> Option<String> {
@@ -88,13 +89,23 @@ impl Shaping {
         came_back.then(|| format!("it was at `{destination}` before"))
     }
 
+    /// The name of a stream at the destination.
+    pub fn stream_name(&self, stream: &str) -> String {
+        self.renames.stream(&stream.into()).to_string()
+    }
+
+    /// True when events that came from the destination are left out.
+    pub fn prevents_loops(&self) -> bool {
+        self.loops.enabled
+    }
+
     /// Renames the event and adds to its metadata, as the destination gets it.
     pub fn shape(&self, event: &Event) -> Shaped {
         let mut shaped = event.clone();
         shaped.stream = self.renames.stream(&event.stream);
         shaped.event_type = self.renames.event_type(&event.event_type);
-        let is_metadata = &*event.event_type == METADATA_TYPE || &*event.event_type == DELETED_TYPE;
-        if is_metadata || !(self.loops.enabled || self.provenance) {
+        let is_special = event.is_stream_metadata() || event.is_tombstone();
+        if is_special || !(self.loops.enabled || self.provenance) {
             return Shaped::Event(shaped);
         }
         match Metadata::parse(&event.metadata) {
@@ -115,20 +126,6 @@ impl Shaping {
             Err(_) => Shaped::Event(shaped),
         }
     }
-}
-
-/// Returns whether an event records the deletion of its stream, for ever or until the stream is
-/// written again.
-fn is_deletion(event: &Event) -> bool {
-    if &*event.event_type == DELETED_TYPE {
-        return true;
-    }
-    if &*event.event_type != METADATA_TYPE {
-        return false;
-    }
-    // a soft delete is a truncation before the largest possible number
-    let Ok(metadata) = Metadata::parse(&event.data) else { return false };
-    metadata.get("$tb").and_then(|raw| raw.parse::<i64>().ok()) == Some(i64::MAX)
 }
 
 #[cfg(test)]

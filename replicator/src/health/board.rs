@@ -39,6 +39,11 @@ impl Board {
         self.lock().clone()
     }
 
+    /// Number of events that were parked since the start.
+    pub fn parked_count(&self) -> u64 {
+        self.monitors().iter().map(|one| one.parked_count()).sum()
+    }
+
     /// Succeeds until every subscription has ended; a board without subscriptions is live.
     ///
     /// # Errors
@@ -59,6 +64,27 @@ impl Board {
             reasons.push("no subscription has been started yet".to_owned());
         }
         if reasons.is_empty() { Ok(()) } else { Err(reasons) }
+    }
+
+    /// Sentences about events that wait for another try, and about parked events.
+    pub fn attention(&self) -> Vec<String> {
+        let of_one = |one: &Arc<Monitor>| {
+            let name = format!("subscription `{}`", one.subscription().name);
+            one.attention().into_iter().map(move |sentence| format!("{name}: {sentence}"))
+        };
+        self.monitors().iter().flat_map(of_one).collect()
+    }
+
+    /// Both verdicts with their reasons, and the events that wait or are parked, for `/health`.
+    pub fn health(&self) -> Value {
+        let reasons = self.ready().err().unwrap_or_default();
+        json!({
+            "live": self.live().is_ok(),
+            "ready": reasons.is_empty(),
+            "reasons": reasons,
+            "attention": self.attention(),
+            "subscriptions": self.monitors().iter().map(|one| one.health()).collect::<Vec<_>>(),
+        })
     }
 
     fn reasons(&self) -> Vec<String> {
@@ -84,6 +110,7 @@ impl Board {
             "uptimeSeconds": self.clock.now().saturating_duration_since(self.started).as_secs(),
             "ready": reasons.is_empty(),
             "reasons": reasons,
+            "attention": self.attention(),
             "subscriptions": self.monitors().iter().map(|one| one.json()).collect::<Vec<_>>(),
         })
     }

@@ -7,9 +7,11 @@
 //! - `/health/live`: 200 until every subscription has ended, then 503 and the reasons;
 //! - `/health/ready`: 200 while every subscription is connected on both sides and makes progress,
 //!   else 503 and the reasons;
+//! - `/health`: both verdicts, and the events that wait or are parked, with the oldest;
 //! - `/status`: everything, for `antiphon-replicator status`;
 //! - Ditto's `/metrics/`.
 
+mod attention;
 mod board;
 mod monitor;
 mod progress;

@@ -8,12 +8,14 @@ use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::attention::Attention;
 use super::subscription::Subscription;
 use super::{Progress, Status, Watch};
 use crate::config::{Choice, SinkKind, SubscriptionKind};
 use crate::event::Envelope;
 use crate::logging::Lines;
 use crate::metrics::{Metrics, SubscriptionMetrics};
+use crate::park::Parked;
 use crate::pipeline::Note;
 use crate::source::{Delivery, Position};
 
@@ -31,6 +33,10 @@ struct State {
     progress: Progress,
     checkpoint: Option<(Position, Instant)>,
     last_failure: Option<String>,
+    parked_count: u64,
+    attention: Attention,
+    /// True when the source was seen to have no event.
+    is_empty: bool,
 }
 
 impl Monitor {
@@ -51,12 +57,21 @@ impl Monitor {
         let series = metrics.subscription(&subscription.stream, &subscription.group);
         series.sink_up.set(1);
         series.checkpoint_age.set(-1);
+        series.parked_age.set(-1);
+        series.waiting_age.set(-1);
         Self {
             lines: Lines::new(&*subscription.stream, &*subscription.group, sink),
             metrics: series,
             clock,
             stall_time,
-            state: Mutex::new(State { progress, checkpoint: None, last_failure: None }),
+            state: Mutex::new(State {
+                progress,
+                checkpoint: None,
+                last_failure: None,
+                attention: Attention::default(),
+                is_empty: false,
+                parked_count: 0,
+            }),
             subscription,
         }
     }
@@ -97,7 +112,9 @@ impl Monitor {
                 self.metrics.received.inc();
                 self.metrics.current_event.set(gauge(envelope.current_revision()));
                 self.metrics.replication_delay.observe(self.age(envelope));
-                self.lock().progress.arrived(now);
+                let mut state = self.lock();
+                state.progress.arrived(now);
+                state.attention.arrived(now, envelope);
             }
             Delivery::Mark(position) => {
                 let mut state = self.lock();
@@ -113,7 +130,52 @@ impl Monitor {
     /// `count` deliveries are no longer held.
     pub fn released(&self, count: usize) {
         let now = self.clock.now();
-        self.lock().progress.released(now, u64::try_from(count).unwrap_or(u64::MAX));
+        let mut state = self.lock();
+        state.progress.released(now, u64::try_from(count).unwrap_or(u64::MAX));
+        if state.progress.held() == 0 {
+            state.attention.nothing_held();
+        }
+    }
+
+    /// The source has no event at all.
+    pub fn no_head(&self) {
+        let is_stream = match self.subscription.kind {
+            SubscriptionKind::Group | SubscriptionKind::Stream | SubscriptionKind::Category => true,
+            SubscriptionKind::All | SubscriptionKind::Journal => false,
+        };
+        if is_stream && !std::mem::replace(&mut self.lock().is_empty, true) {
+            self.lines.no_stream();
+        }
+    }
+
+    /// The parked events.
+    pub fn parked(&self, parked: Parked) {
+        let count = parked.count;
+        let oldest = parked.oldest.as_ref().map_or_else(
+            || "is not known".to_owned(),
+            |oldest| format!("is #{} of {}", oldest.revision, oldest.stream),
+        );
+        if self.lock().attention.parked(parked) {
+            self.lines.parked(count, &oldest);
+        }
+    }
+
+    /// Sentences about the events that wait for another try, and about parked events.
+    pub fn attention(&self) -> Vec<String> {
+        let (now, wall) = (self.clock.now(), self.clock.wall().as_micros());
+        self.lock().attention.sentences(now, wall)
+    }
+
+    /// The events that wait and the events that are parked, with the status, for `/health`.
+    pub fn health(&self) -> Value {
+        let (status, reason) = self.status();
+        let (now, wall) = (self.clock.now(), self.clock.wall().as_micros());
+        let state = self.lock();
+        let mut health = state.attention.json(now, wall, state.progress.held());
+        health["name"] = self.subscription.name.as_str().into();
+        health["status"] = json!(status);
+        health["reason"] = json!(reason);
+        health
     }
 
     /// The newest event at the source.
@@ -126,6 +188,7 @@ impl Monitor {
     pub fn note(&self, note: &Note) {
         self.lines.note(note);
         let now = self.clock.now();
+        self.lock().attention.note(now, note);
         let metrics = &self.metrics;
         match note {
             Note::Completed { envelope, elapsed, duplicate } => {
@@ -150,6 +213,7 @@ impl Monitor {
             Note::Parked { envelope, reason } => {
                 metrics.failed.inc();
                 metrics.parked.inc();
+                self.lock().parked_count += 1;
                 self.lock().last_failure = Some(reason.clone());
                 self.done(now, envelope);
             }
@@ -210,6 +274,11 @@ impl Monitor {
         SystemTime::duration_since(&now, envelope.event.created).unwrap_or_default()
     }
 
+    /// Number of events that were parked since the start.
+    pub fn parked_count(&self) -> u64 {
+        self.lock().parked_count
+    }
+
     /// The status, and the reason unless the status is `Up`.
     pub fn status(&self) -> (Status, Option<String>) {
         self.lock().progress.status(self.clock.now(), self.stall_time)
@@ -222,6 +291,13 @@ impl Monitor {
         let metrics = &self.metrics;
         metrics.held.set(gauge(state.progress.held()));
         metrics.progress_age.set(gauge(state.progress.idle(now).as_secs()));
+        let seconds = |age: Option<Duration>| age.map_or(-1, |age| gauge(age.as_secs()));
+        let (failing, failing_age) = state.attention.failing(now);
+        let (parked, parked_age) = state.attention.parked_age(self.clock.wall().as_micros());
+        metrics.waiting_events.set(gauge(u64::try_from(failing).unwrap_or(u64::MAX)));
+        metrics.waiting_age.set(seconds(failing_age));
+        metrics.parked_events.set(gauge(parked));
+        metrics.parked_age.set(seconds(parked_age));
         if let Some((_, at)) = &state.checkpoint {
             metrics.checkpoint_age.set(gauge(now.saturating_duration_since(*at).as_secs()));
         }
@@ -243,7 +319,12 @@ impl Monitor {
         let state = self.lock();
         let (done, head) = state.progress.positions();
         let metrics = &self.metrics;
+        let attention =
+            state.attention.json(now, self.clock.wall().as_micros(), state.progress.held());
         json!({
+            "waiting": attention["waiting"],
+            "failing": attention["failing"],
+            "parkedNow": attention["parked"],
             "name": self.subscription.name,
             "kind": self.subscription.kind.word(),
             "stream": self.subscription.stream,

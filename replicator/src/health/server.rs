@@ -102,10 +102,11 @@ fn routes(
     }
     if health.enabled {
         router = router
+            .route("/health", get(health_of_all))
             .route("/health/live", get(live))
             .route("/health/ready", get(ready))
             .route("/status", get(status));
-        paths.extend(["/health/live", "/health/ready", "/status"].map(str::to_owned));
+        paths.extend(["/health", "/health/live", "/health/ready", "/status"].map(str::to_owned));
     }
     router.fallback(not_found).with_state(Shared { metrics, board, paths: Arc::new(paths) })
 }
@@ -115,13 +116,28 @@ fn answer(status: StatusCode, body: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-fn verdict(name: &str, outcome: std::result::Result<(), Vec<String>>) -> Response {
+fn verdict(
+    name: &str,
+    outcome: std::result::Result<(), Vec<String>>,
+    attention: Vec<String>,
+) -> Response {
+    let mut body = json!({ name: outcome.is_ok() });
+    if !attention.is_empty() {
+        body["attention"] = json!(attention);
+    }
     match outcome {
-        Ok(()) => answer(StatusCode::OK, &json!({ name: true })),
+        Ok(()) => answer(StatusCode::OK, &body),
         Err(reasons) => {
-            answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ name: false, "reasons": reasons }))
+            body["reasons"] = json!(reasons);
+            answer(StatusCode::SERVICE_UNAVAILABLE, &body)
         }
     }
+}
+
+async fn health_of_all(State(shared): State<Shared>) -> Response {
+    let health = shared.board.health();
+    let is_ready = health["ready"] == true;
+    answer(if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &health)
 }
 
 async fn show_metrics(State(shared): State<Shared>) -> Response {
@@ -130,11 +146,11 @@ async fn show_metrics(State(shared): State<Shared>) -> Response {
 }
 
 async fn live(State(shared): State<Shared>) -> Response {
-    verdict("live", shared.board.live())
+    verdict("live", shared.board.live(), Vec::new())
 }
 
 async fn ready(State(shared): State<Shared>) -> Response {
-    verdict("ready", shared.board.ready())
+    verdict("ready", shared.board.ready(), shared.board.attention())
 }
 
 async fn status(State(shared): State<Shared>) -> Response {

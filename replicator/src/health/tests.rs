@@ -11,6 +11,7 @@ use crate::config::{HealthSettings, MetricsSettings, SinkKind, SubscriptionKind}
 use crate::event::{Envelope, Event, Link};
 use crate::metrics::Metrics;
 use crate::metrics::tests::StandingClock;
+use crate::park::{Parked, ParkedOldest};
 use crate::pipeline::Note;
 use crate::source::{Delivery, Position};
 
@@ -163,6 +164,77 @@ fn in_all_the_newest_event_counts_until_the_subscription_is_live() {
 }
 
 #[test]
+fn events_that_wait_or_are_parked_are_shown_with_their_number_and_the_oldest() {
+    let f = fixture(SubscriptionKind::Stream);
+    f.monitor.note(&Note::SourceUp);
+    let retrying = |number: u64, attempt| {
+        let envelope = envelope(number);
+        Note::Retrying { envelope, attempt, delay: Duration::ZERO, reason: "busy".into() }
+    };
+    f.monitor.delivered(&Delivery::Event(envelope(5)));
+    f.clock.advance(Duration::from_secs(1));
+    f.monitor.delivered(&Delivery::Event(envelope(6)));
+    f.monitor.note(&retrying(5, 1));
+    f.clock.advance(Duration::from_secs(7));
+    f.monitor.note(&retrying(5, 2));
+    f.clock.advance(Duration::from_secs(3));
+    let wall = f.metrics.clock().wall().as_micros();
+    let oldest = ParkedOldest {
+        stream: "customer-9".into(),
+        revision: 4,
+        parked_at: wall - 60_000_000,
+        reason: Some("too large".into()),
+    };
+    f.monitor.parked(Parked { count: 2, oldest: Some(oldest) });
+
+    assert!(f.board.ready().is_ok());
+    let name = "subscription `$ce-customer::ditto`";
+    assert_eq!(
+        f.board.attention(),
+        [
+            format!(
+                "{name}: 1 failing events are tried again, the oldest is #5 of `customer-1` since 10 s, 2 tries: busy"
+            ),
+            format!(
+                "{name}: 2 events are parked, the oldest is #4 of `customer-9` since 60 s: too large"
+            ),
+        ]
+    );
+    let health = f.board.health();
+    let one = &health["subscriptions"][0];
+    assert_eq!((&health["ready"], &one["status"]), (&true.into(), &"up".into()));
+    assert_eq!((&one["waiting"]["events"], &one["failing"]["events"]), (&2.into(), &1.into()));
+    assert_eq!(
+        (&one["waiting"]["oldest"]["number"], &one["waiting"]["oldest"]["seconds"]),
+        (&5.into(), &11.into())
+    );
+    assert_eq!(one["failing"]["oldest"]["seconds"], 10);
+    assert_eq!(
+        (&one["parked"]["events"], &one["parked"]["oldest"]["number"]),
+        (&2.into(), &4.into())
+    );
+    let text = f.metrics.text();
+    let labels = r#"{app="ditto",group="ditto",stream="$ce-customer"}"#;
+    for (name, value) in [
+        ("ditto_waiting_events", 1),
+        ("ditto_waiting_oldest_age_seconds", 10),
+        ("ditto_parked_events", 2),
+        ("ditto_parked_oldest_age_seconds", 60),
+    ] {
+        assert!(text.contains(&format!("{name}{labels} {value}\n")), "{name} {value}\n{text}");
+    }
+
+    f.monitor.note(&completed(5));
+    f.monitor.released(1);
+    assert_eq!(f.board.health()["subscriptions"][0]["waiting"]["oldest"]["number"], 6);
+    f.monitor.note(&completed(6));
+    f.monitor.released(1);
+    f.monitor.parked(Parked::default());
+    assert_eq!(f.board.attention(), Vec::<String>::new());
+    assert!(f.metrics.text().contains(&format!("ditto_waiting_oldest_age_seconds{labels} -1\n")));
+}
+
+#[test]
 fn what_happens_shows_in_the_metrics_and_in_the_status() {
     let f = fixture(SubscriptionKind::Category);
     f.monitor.note(&Note::SourceUp);
@@ -239,6 +311,8 @@ async fn the_interface_serves_metrics_on_the_path_of_ditto_and_health_beside_the
 
     f.monitor.note(&Note::SourceUp);
     assert_eq!(get(address, "/health/ready").await.0, 200);
+    let (code, all) = get(address, "/health").await;
+    assert!(code == 200 && all.contains("\"waiting\""), "{all}");
     let status: Value = serde_json::from_str(&get(address, "/status").await.1).unwrap();
     assert_eq!(status["ready"], true);
     let (code, body) = get(address, "/nothing").await;

@@ -22,7 +22,7 @@ mod sink;
 mod tests;
 
 #[cfg(feature = "kinesis")]
-pub use connect::connect;
+pub use connect::{check_profile, connect};
 pub use plan::{Plan, Verdict};
 pub use record::{PARTITION_KEY_CHARS_MAX, Record, partition_key};
 #[cfg(feature = "kinesis")]

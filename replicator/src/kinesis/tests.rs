@@ -33,7 +33,7 @@ async fn client(url: &str) -> Client {
         "AWS_ACCESS_KEY_ID" | "AWS_SECRET_KEY" => Some("test".to_owned()),
         _ => None,
     };
-    connect(&aws, credentials).await
+    connect(&aws, credentials).await.unwrap()
 }
 
 /// A sink with short pauses, for a stream, that gives up after so many throttled requests.

@@ -7,11 +7,19 @@ use crate::config::SinkKind;
 use crate::event::Envelope;
 use crate::pipeline::Note;
 
+/// Writes a line whose message is its template with the values.
+macro_rules! line {
+    ($level:ident, $template:expr, $($name:ident = $value:expr),+ $(,)?) => {
+        tracing::$level!(target: TARGET, MessageTemplate = $template, $($name = $value),+)
+    };
+}
+
 /// Writes the lines of one subscription.
 #[derive(Debug, Clone)]
 pub struct Lines {
     consumer: &'static str,
-    suffix: &'static str,
+    completed: String,
+    failed: String,
     destination: &'static str,
     stream: String,
     group: String,
@@ -25,30 +33,56 @@ impl Lines {
             SinkKind::EventStore => ("ReplicatingConsumer", "", "Event Store Ditto:Destination"),
             SinkKind::Ndjson | SinkKind::Journal => ("ReplicatingConsumer", "", "the destination"),
         };
-        Self { consumer, suffix, destination, stream: stream.into(), group: group.into() }
+        let event = "Replicating {EventType} #{EventNumber} from {StreamName} (Original Event: #{OriginalEventNumber})";
+        let completed = format!("{event}{suffix} {{Outcome}} in {{Elapsed:0.0}} ms");
+        let failed = format!("{event}{suffix} {{Outcome}}: {{Reason}}");
+        let (stream, group) = (stream.into(), group.into());
+        Self { consumer, completed, failed, destination, stream, group }
     }
 
     /// The subscription starts.
     pub fn starting(&self) {
-        self.life("Starting");
+        self.life("Starting {Consumer} subscribed to {StreamName} in group {GroupName}");
     }
 
     /// The subscription stops.
     pub fn stopping(&self) {
-        self.life("Stopping");
+        self.life("Stopping {Consumer} subscribed to {StreamName} in group {GroupName}");
     }
 
-    fn life(&self, what: &str) {
-        let (consumer, stream, group) = (self.consumer, &*self.stream, &*self.group);
-        tracing::info!(target: TARGET, Consumer = consumer, StreamName = stream, GroupName = group,
-            "{what} {consumer} subscribed to {stream} in group {group}");
+    fn life(&self, template: &str) {
+        line!(
+            info,
+            template,
+            Consumer = self.consumer,
+            StreamName = &*self.stream,
+            GroupName = &*self.group
+        );
     }
 
     /// The subscription ends with an error.
     pub fn failed(&self, reason: &str) {
-        let (consumer, stream, group) = (self.consumer, &*self.stream, &*self.group);
-        tracing::error!(target: TARGET, Consumer = consumer, StreamName = stream, GroupName = group, Reason = reason,
-            "{consumer} subscribed to {stream} in group {group} ended: {reason}");
+        let template = "{Consumer} subscribed to {StreamName} in group {GroupName} ended: {Reason}";
+        line!(
+            error,
+            template,
+            Consumer = self.consumer,
+            StreamName = &*self.stream,
+            GroupName = &*self.group,
+            Reason = reason
+        );
+    }
+
+    /// The subscribed stream has no event and does not exist, which is seldom meant.
+    pub fn no_stream(&self) {
+        let template = "Stream {StreamName} does not exist at the source, or has no event: it is waited for (is its name right?)";
+        line!(warn, template, StreamName = &*self.stream);
+    }
+
+    /// Events are parked since this time.
+    pub fn parked(&self, count: u64, oldest: &str) {
+        let template = "{Count} events of {StreamName} are parked, the oldest {Oldest}: see `antiphon-replicator park`";
+        line!(warn, template, StreamName = &*self.stream, Count = count, Oldest = oldest);
     }
 
     /// The line of a note of the pipeline.
@@ -69,14 +103,21 @@ impl Lines {
                 self.failing(envelope, "abandoned, conflict", reason)
             }
             Note::Unresolved(envelope) => {
-                let (number, stream) = (envelope.current_revision(), &*self.stream);
-                tracing::warn!(target: TARGET, OriginalEventNumber = number, StreamName = stream,
-                    "Event #{number} from {stream} is not resolved. Skipping");
+                let template =
+                    "Event #{OriginalEventNumber} from {StreamName} is not resolved. Skipping";
+                let number = envelope.current_revision();
+                line!(warn, template, OriginalEventNumber = number, StreamName = &*self.stream);
             }
             Note::Skipped { envelope, reason } => {
-                let (number, stream) = (envelope.event.revision, &*envelope.event.stream);
-                tracing::debug!(target: TARGET, EventNumber = number, StreamName = stream, Reason = reason,
-                    "Event #{number} from {stream} is skipped: {reason}");
+                let template = "Event #{EventNumber} from {StreamName} is skipped: {Reason}";
+                let event = &envelope.event;
+                line!(
+                    debug,
+                    template,
+                    EventNumber = event.revision,
+                    StreamName = &*event.stream,
+                    Reason = reason
+                );
             }
             Note::SourceUp => self.connected("Event Store Ditto:Source"),
             Note::SinkUp => self.connected(self.destination),
@@ -87,60 +128,68 @@ impl Lines {
             Note::CaughtUp => self.live("is caught up and live"),
             Note::FellBehind => self.live("fell behind"),
             Note::Renewed(stream, number) => {
-                tracing::debug!(target: TARGET, EventNumber = number, StreamName = &**stream,
-                    "Event #{number} from {stream} waits longer than its server does, and is asked for again");
+                let template = "Event #{EventNumber} from {StreamName} waits longer than its server does, and is asked for again";
+                line!(debug, template, EventNumber = number, StreamName = &**stream);
             }
             Note::NotRedelivered(stream, number) => {
-                tracing::warn!(target: TARGET, EventNumber = number, StreamName = &**stream,
-                    "Event #{number} from {stream} was handed back and did not come again; its stream goes on");
+                let template = "Event #{EventNumber} from {StreamName} was handed back and did not come again; its stream goes on";
+                line!(warn, template, EventNumber = number, StreamName = &**stream);
             }
             Note::Checkpoint(position) => {
-                tracing::debug!(target: TARGET, StreamName = &*self.stream, Position = %position,
-                    "Checkpoint of {} at {position}", self.stream);
+                let template = "Checkpoint of {StreamName} at {Position}";
+                let position = position.to_string();
+                line!(debug, template, StreamName = &*self.stream, Position = position);
             }
             Note::CheckpointFailed(reason) | Note::ParkingFailed(reason) => {
-                tracing::error!(target: TARGET, StreamName = &*self.stream, Reason = reason,
-                    "Could not store for {}, trying again: {reason}", self.stream);
+                let template = "Could not store for {StreamName}, trying again: {Reason}";
+                line!(error, template, StreamName = &*self.stream, Reason = reason);
             }
         }
     }
 
     fn connected(&self, connection: &str) {
-        let stream = &*self.stream;
-        tracing::info!(target: TARGET, StreamName = stream, ConnectionName = connection,
-            "Connected to {connection} for {stream}");
+        let template = "Connected to {ConnectionName} for {StreamName}";
+        line!(info, template, StreamName = &*self.stream, ConnectionName = connection);
     }
 
     fn lost(&self, connection: &str, then: &str) {
-        let stream = &*self.stream;
-        tracing::warn!(target: TARGET, StreamName = stream, ConnectionName = connection,
-            "Connection to {connection} for {stream} is lost. Attempting to connect {then}");
+        let template =
+            "Connection to {ConnectionName} for {StreamName} is lost. Attempting to connect {Next}";
+        line!(warn, template, StreamName = &*self.stream, ConnectionName = connection, Next = then);
     }
 
     fn live(&self, what: &str) {
-        let stream = &*self.stream;
-        tracing::info!(target: TARGET, StreamName = stream, "{stream} {what}");
+        line!(info, "{StreamName} {State}", StreamName = &*self.stream, State = what);
     }
 
     fn replicating(&self, envelope: &Envelope, elapsed: Duration) {
         if !tracing::enabled!(target: TARGET, tracing::Level::DEBUG) {
             return;
         }
-        let event = &envelope.event;
-        let (number, original) = (event.revision, envelope.current_revision());
-        let millis = elapsed.as_secs_f64() * 1000.0;
-        let (event_type, stream, suffix) = (&*event.event_type, &*event.stream, self.suffix);
-        tracing::debug!(target: TARGET, EventType = event_type, EventNumber = number, StreamName = stream,
-            OriginalEventNumber = original, Elapsed = millis, Outcome = "completed",
-            "Replicating {event_type} #{number} from {stream} (Original Event: #{original}){suffix} completed in {millis:.1} ms");
+        let (event, template) = (&envelope.event, &*self.completed);
+        line!(
+            debug,
+            template,
+            EventType = &*event.event_type,
+            EventNumber = event.revision,
+            StreamName = &*event.stream,
+            OriginalEventNumber = envelope.current_revision(),
+            Elapsed = elapsed.as_secs_f64() * 1000.0,
+            Outcome = "completed"
+        );
     }
 
     fn failing(&self, envelope: &Envelope, outcome: &str, reason: &str) {
-        let event = &envelope.event;
-        let (number, original) = (event.revision, envelope.current_revision());
-        let (event_type, stream, suffix) = (&*event.event_type, &*event.stream, self.suffix);
-        tracing::error!(target: TARGET, EventType = event_type, EventNumber = number, StreamName = stream,
-            OriginalEventNumber = original, Outcome = outcome, Reason = reason,
-            "Replicating {event_type} #{number} from {stream} (Original Event: #{original}){suffix} {outcome}: {reason}");
+        let (event, template) = (&envelope.event, &*self.failed);
+        line!(
+            error,
+            template,
+            EventType = &*event.event_type,
+            EventNumber = event.revision,
+            StreamName = &*event.stream,
+            OriginalEventNumber = envelope.current_revision(),
+            Outcome = outcome,
+            Reason = reason
+        );
     }
 }

@@ -13,10 +13,10 @@ use crate::event::{Envelope, Event, Link};
 use crate::pipeline::Note;
 
 #[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Captured(Arc<Mutex<Vec<u8>>>);
 
 impl Captured {
-    fn lines(&self) -> Vec<String> {
+    pub(super) fn lines(&self) -> Vec<String> {
         let bytes = self.0.lock().clone();
         String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
     }
@@ -36,7 +36,8 @@ impl Write for Captured {
 fn written(settings: &SerilogSettings, log: impl FnOnce()) -> Vec<String> {
     let captured = Captured::default();
     let writer = captured.clone();
-    tracing::subscriber::with_default(subscriber(settings, move || writer.clone()), log);
+    let (subscriber, _) = subscriber(settings, move || writer.clone()).unwrap();
+    tracing::subscriber::with_default(subscriber, log);
     captured.lines()
 }
 
@@ -114,13 +115,18 @@ fn both_json_formats_carry_the_values_and_the_fixed_properties() {
         (&compact["EventNumber"], &compact["ApplicationName"]),
         (&2.into(), &"Ditto".into())
     );
+    let template = "Replicating {EventType} #{EventNumber} from {StreamName} (Original Event: #{OriginalEventNumber}) {Outcome} in {Elapsed:0.0} ms";
+    assert_eq!(compact["@mt"], template);
     assert!(compact["@t"].as_str().unwrap().ends_with('Z'));
 
     settings.format = LogFormat::Json;
     let line = written(&settings, || tracing::info!(answer = 42, "hello"));
     let json: Value = serde_json::from_str(&line[0]).unwrap();
     assert_eq!(json["Level"], "Information");
-    assert_eq!(json["MessageTemplate"], "hello");
+    assert_eq!(
+        (&json["MessageTemplate"], &json["RenderedMessage"]),
+        (&"hello".into(), &"hello".into())
+    );
     assert_eq!(json["Properties"]["answer"], 42);
 }
 
@@ -137,6 +143,30 @@ fn the_level_decides_and_libraries_are_quiet_unless_they_are_named() {
     assert_eq!(count(&SerilogSettings { console_level: Level::Warning, ..Default::default() }), 0);
     let named = vec![("h2".to_owned(), Level::Debug)];
     assert_eq!(count(&SerilogSettings { overrides: named, ..Default::default() }), 3);
+    let ditto = vec![("Ditto.Core".to_owned(), Level::Warning)];
+    assert_eq!(count(&SerilogSettings { overrides: ditto, ..Default::default() }), 1);
+    let lower = SerilogSettings {
+        level: Level::Error,
+        overrides: vec![("tonic".to_owned(), Level::Information)],
+        ..Default::default()
+    };
+    assert_eq!(count(&lower), 1);
+}
+
+#[test]
+fn the_name_of_the_machine_and_the_id_of_the_process_are_properties_on_demand() {
+    let settings = SerilogSettings {
+        format: LogFormat::CompactJson,
+        with_machine_name: true,
+        with_process_id: true,
+        ..SerilogSettings::default()
+    };
+    let line = written(&settings, || tracing::info!("braces {{x}}"));
+    let line: Value = serde_json::from_str(&line[0]).unwrap();
+    assert_eq!(line["MachineName"].as_str(), machine::name().as_deref());
+    assert!(line["MachineName"].is_string(), "{line}");
+    assert_eq!(line["ProcessId"], std::process::id().to_string());
+    assert_eq!((&line["@m"], &line["@mt"]), (&"braces {x}".into(), &"braces {{x}}".into()));
 }
 
 #[test]

@@ -19,12 +19,33 @@ pub(super) const IO: Family = Family {
 pub(super) const BUILD: Family =
     Family { name: "ditto_build_info", labels: &["version"], help: "the version that runs" };
 
+/// The series of log lines that a sink sent.
+pub(super) const LOGS_SENT: Family = Family {
+    name: "ditto_log_lines_sent_total",
+    labels: &["app", "sink"],
+    help: "log lines that a sink of logs took",
+};
+
+/// The series of log lines that a sink lost.
+pub(super) const LOGS_LOST: Family = Family {
+    name: "ditto_log_lines_lost_total",
+    labels: &["app", "sink"],
+    help: "log lines for a sink of logs that found no room, or were refused",
+};
+
+/// The series of log lines that wait for a sink.
+pub(super) const LOGS_WAITING: Family = Family {
+    name: "ditto_log_lines_waiting",
+    labels: &["app", "sink"],
+    help: "log lines that wait for a sink of logs",
+};
+
 /// Declares the families of a subscription: for each the field, its kind, its name, and the text of
 /// its meaning.
 macro_rules! of_a_subscription {
     ($($field:ident: $kind:ty = $name:literal, $help:literal;)+) => {
         /// Every family.
-        pub const FAMILIES: &[Family] = &[IO, BUILD, $(OfASubscription::$field),+];
+        pub const FAMILIES: &[Family] = &[IO, BUILD, LOGS_SENT, LOGS_LOST, LOGS_WAITING, $(OfASubscription::$field),+];
 
         struct OfASubscription;
 
@@ -86,6 +107,13 @@ of_a_subscription! {
     parked: IntCounter = "ditto_parked_total", "events that were put aside";
     conflicts: IntCounter = "ditto_conflicts_total",
         "events for which the destination has something else";
+    parked_events: IntGauge = "ditto_parked_events", "events that are parked now";
+    parked_age: IntGauge = "ditto_parked_oldest_age_seconds",
+        "time since the oldest parked event was parked; -1 when none is";
+    waiting_events: IntGauge = "ditto_waiting_events",
+        "events that failed and are tried again, before which their streams wait";
+    waiting_age: IntGauge = "ditto_waiting_oldest_age_seconds",
+        "time since the first failure of the oldest one; -1 when none waits";
     up: IntGauge = "ditto_subscription_up", "1 while the source is open";
     sink_up: IntGauge = "ditto_sink_up", "1 while the destination takes events";
     caught_up: IntGauge = "ditto_caught_up", "1 while a catch-up is live";

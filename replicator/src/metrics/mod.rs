@@ -20,10 +20,12 @@ pub use families::{FAMILIES, SubscriptionMetrics};
 pub use family::Family;
 use parking_lot::Mutex;
 pub use prometheus::{Histogram, IntCounter, IntGauge};
-use prometheus::{Registry, TextEncoder};
+use prometheus::{IntCounterVec, IntGaugeVec, Registry, TextEncoder};
 pub use summary::Summary;
 use summary::SummaryVec;
 pub use timed::TimedSink;
+
+use crate::logging::Counts;
 
 const APP: &str = "ditto";
 
@@ -32,6 +34,9 @@ pub struct Metrics {
     registry: Registry,
     subscriptions: SubscriptionVectors,
     io: SummaryVec,
+    logs_sent: IntCounterVec,
+    logs_lost: IntCounterVec,
+    logs_waiting: IntGaugeVec,
     clock: Arc<dyn Clock>,
     refresh: Mutex<Vec<Box<dyn Fn() + Send>>>,
 }
@@ -46,7 +51,11 @@ impl Metrics {
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let process = prometheus::process_collector::ProcessCollector::for_self();
         registry.register(Box::new(process)).expect("the process is registered once");
-        Self { registry, subscriptions, io, clock, refresh: Mutex::default() }
+        let logs_sent = families::LOGS_SENT.register::<IntCounter>(&registry, &clock);
+        let logs_lost = families::LOGS_LOST.register::<IntCounter>(&registry, &clock);
+        let logs_waiting = families::LOGS_WAITING.register::<IntGauge>(&registry, &clock);
+        let refresh = Mutex::default();
+        Self { registry, subscriptions, io, logs_sent, logs_lost, logs_waiting, clock, refresh }
     }
 
     /// The series of one subscription.
@@ -58,6 +67,18 @@ impl Metrics {
     /// say.
     pub fn io(&self, kind: &str, resource: &str, operation: &str) -> Summary {
         self.io.with_label_values(&[APP, kind, resource, operation])
+    }
+
+    /// Shows the counts of a sink of logs.
+    pub fn logs(&self, sink: &str, counts: Arc<Counts>) {
+        let sent = self.logs_sent.with_label_values(&[APP, sink]);
+        let lost = self.logs_lost.with_label_values(&[APP, sink]);
+        let waiting = self.logs_waiting.with_label_values(&[APP, sink]);
+        self.on_render(move || {
+            sent.inc_by(counts.sent().saturating_sub(sent.get()));
+            lost.inc_by(counts.lost().saturating_sub(lost.get()));
+            waiting.set(i64::try_from(counts.waiting()).unwrap_or(i64::MAX));
+        });
     }
 
     /// Runs `refresh` before each rendering, for gauges whose value is an age.

@@ -126,6 +126,7 @@ fn every_family_of_the_list_renders() {
     let metrics = Metrics::new(StandingClock::new());
     metrics.subscription("a", "b").replication_delay.observe(Duration::ZERO);
     metrics.io("a", "b", "c").observe(Duration::ZERO);
+    metrics.logs("0 Seq", Arc::default());
     let text = metrics.text();
     for family in FAMILIES {
         assert!(text.contains(&format!("# TYPE {} ", family.name)), "{}", family.name);
@@ -149,6 +150,7 @@ fn the_dashboard_shows_only_metrics_that_exist_and_every_one_of_them() {
     let metrics = Metrics::new(StandingClock::new());
     metrics.subscription("a", "b").replication_delay.observe(Duration::ZERO);
     metrics.io("a", "b", "c").observe(Duration::ZERO);
+    metrics.logs("0 Seq", Arc::default());
     let rendered = metrics.text();
     for name in &shown {
         let exists = rendered.lines().any(|line| {

@@ -5,13 +5,16 @@
 //! replicator runs: both lock `<file>.lock` for each change.
 
 mod record;
+mod summary;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 pub use record::ParkedEvent;
+pub use summary::{Parked, ParkedOldest};
 
 use crate::checkpoint::durable::{self, file_name, whole_lines};
 use crate::{Error, Result};
@@ -36,6 +39,11 @@ impl ParkingLot {
         Ok(Self { path, event_count_max })
     }
 
+    /// A parking lot that keeps nothing, for a dry run.
+    pub fn of_nothing() -> Self {
+        Self { path: PathBuf::new(), event_count_max: 0 }
+    }
+
     /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -50,11 +58,35 @@ impl ParkingLot {
         self.read()
     }
 
+    /// The number of parked events and the oldest.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub fn summary(&self) -> Result<Parked> {
+        let events = self.list()?;
+        let oldest = events.iter().min_by_key(|event| event.parked_at).map(|event| ParkedOldest {
+            stream: event.stream.clone(),
+            revision: event.revision,
+            parked_at: event.parked_at,
+            reason: Some(event.reason.clone()),
+        });
+        Ok(Parked { count: u64::try_from(events.len()).unwrap_or(u64::MAX), oldest })
+    }
+
+    /// The size and the time of the file, which change with its content; none without a file.
+    pub(crate) fn version(&self) -> Option<(u64, Option<SystemTime>)> {
+        let metadata = fs::metadata(&self.path).ok()?;
+        Some((metadata.len(), metadata.modified().ok()))
+    }
+
     /// Adds an event. An event that is parked already stays as it is.
     ///
     /// # Errors
     /// `Unavailable`; `Rejected` when the lot is full.
     pub fn park(&self, event: &ParkedEvent) -> Result<()> {
+        if self.path.as_os_str().is_empty() {
+            return Ok(());
+        }
         let _lock = self.lock()?;
         let parked = self.read()?;
         if parked
@@ -174,6 +206,9 @@ mod tests {
         lot.park(&parked(2)).unwrap();
 
         assert_eq!(lot.list().unwrap(), [parked(1), parked(2)]);
+        let summary = lot.summary().unwrap();
+        let oldest = summary.oldest.unwrap();
+        assert_eq!((summary.count, oldest.parked_at, oldest.revision), (2, 5, 7));
         let event = lot.list().unwrap()[0].to_event().unwrap();
         assert_eq!((&event.data[..], event.revision), (&b"\xff\x00"[..], 7));
 

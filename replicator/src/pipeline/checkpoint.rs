@@ -12,6 +12,8 @@ pub(super) struct Checkpoint {
     is_timer_set: bool,
     done_count: u64,
     failures: u32,
+    /// True when the save in progress is that of a source that went back since.
+    is_outdated: bool,
 }
 
 /// The next step of the checkpoint.
@@ -34,6 +36,12 @@ impl Checkpoint {
 
     pub(super) fn is_due(&mut self) {
         self.is_due = true;
+    }
+
+    /// Forgets the saved position, because the source goes on from another one.
+    pub(super) fn rewind(&mut self) {
+        self.saved = None;
+        self.is_outdated = self.saving.is_some();
     }
 
     /// Decides if the position of the watermark is saved now.
@@ -64,7 +72,8 @@ impl Checkpoint {
     pub(super) fn saved(&mut self) -> Option<Position> {
         self.failures = 0;
         let position = self.saving.take();
-        if position.is_some() {
+        let is_outdated = std::mem::replace(&mut self.is_outdated, false);
+        if position.is_some() && !is_outdated {
             self.saved.clone_from(&position);
         }
         position
@@ -74,6 +83,7 @@ impl Checkpoint {
     /// failures in a row.
     pub(super) fn failed(&mut self) -> u32 {
         self.saving = None;
+        self.is_outdated = false;
         self.is_timer_set = true;
         self.failures += 1;
         self.failures

@@ -73,6 +73,9 @@ impl Pipeline {
                 self.skip(item, Verdict::Ack, "dropped by a transform".to_owned(), out);
             }
             Outcome::Rejected(reason) => self.park(now, item, reason, out),
+            Outcome::Conflict(conflict @ Conflict::Ended) => {
+                self.park(now, item, conflict.to_string(), out);
+            }
             Outcome::Conflict(Conflict::Different { found }) => {
                 return self.differs(now, item, &Conflict::Different { found }, out);
             }

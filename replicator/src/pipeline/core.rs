@@ -109,6 +109,7 @@ impl Pipeline {
         match input {
             Input::Start => self.open(&mut out),
             Input::Opened(generation) => self.opened(now, generation, &mut out),
+            Input::WentBack(generation, position) => self.went_back(generation, position),
             Input::OpenFailed { generation, reason, is_final } => {
                 self.open_failed(now, generation, reason, is_final, &mut out);
             }

@@ -37,6 +37,9 @@ pub enum Input {
     Start,
     /// The source is open.
     Opened(Generation),
+    /// The source ends before the position from which it was to go on, and goes on from this one
+    /// instead; none is its beginning. Comes before [`Opened`](Self::Opened).
+    WentBack(Generation, Option<Position>),
     /// Opening the source failed.
     OpenFailed {
         /// The opening that failed.

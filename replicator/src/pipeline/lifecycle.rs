@@ -9,6 +9,7 @@ use super::source_link::{Loss, SourceState};
 use super::timers::Timer;
 use super::{Effect, Generation, Note, Now};
 use crate::sink::Outcome;
+use crate::source::Position;
 
 impl Pipeline {
     pub(super) fn open(&mut self, out: &mut Out) {
@@ -22,6 +23,13 @@ impl Pipeline {
     pub(super) fn opened(&mut self, now: Now, generation: Generation, out: &mut Out) {
         if self.source.opened(now.at, generation) {
             out.note(Note::SourceUp);
+        }
+    }
+
+    pub(super) fn went_back(&mut self, generation: Generation, position: Option<Position>) {
+        if self.source.state() == SourceState::Opening(generation) {
+            self.watermark.rewind(position);
+            self.checkpoint.rewind();
         }
     }
 

@@ -44,6 +44,12 @@ impl Watermark {
         }
     }
 
+    /// Goes on from another position of the source. The pending events came before it.
+    pub(super) fn rewind(&mut self, position: Option<Position>) {
+        self.pending.values_mut().for_each(|(before, _)| before.clone_from(&position));
+        self.delivered = position;
+    }
+
     pub(super) fn done(&mut self, seq: Seq) {
         let was = self.pending.remove(&seq);
         let (_, bytes) = was.unwrap_or_else(|| panic!("{seq:?} was done twice"));

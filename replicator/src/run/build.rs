@@ -68,7 +68,10 @@ async fn parts(
         pipeline.throttle = Duration::ZERO;
     }
     let retry = &settings.retry;
-    let parking = ParkingLot::new(&retry.park_directory, &name, retry.parked_max)?;
+    let parking = match settings.dry_run {
+        true => ParkingLot::of_nothing(),
+        false => ParkingLot::new(&retry.park_directory, &name, retry.parked_max)?,
+    };
     Ok(Parts {
         source: source_of(config, subscription).await?,
         sink,
@@ -98,7 +101,9 @@ fn checkpoints(
             Arc::new(FileCheckpoint::new(&config.settings.checkpoint.directory, name)?)
         }
         CheckpointKind::Destination => {
-            Arc::new(DestinationCheckpoint::new(destination_client(config)?, name))
+            let subscriptions = config.settings.subscriptions.iter();
+            let names: Vec<String> = subscriptions.map(|one| one.display_name()).collect();
+            Arc::new(DestinationCheckpoint::new(destination_client(config)?, name, &names))
         }
     })
 }

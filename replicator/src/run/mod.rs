@@ -1,6 +1,7 @@
 //! A replicator: all subscriptions of a configuration, the HTTP interface, and the shutdown.
 
 mod build;
+mod check;
 mod clients;
 mod journals;
 mod sinks;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_base::time::SystemClock;
+pub(crate) use check::check;
 pub use clients::{destination_client, source_client};
 use futures::future::{join_all, select_all};
 pub use journals::{sink_journal, source_journal};
@@ -20,6 +22,7 @@ pub use sources::source_of;
 
 use crate::config::Config;
 use crate::health::{Board, HealthServer};
+use crate::logging::Shipping;
 use crate::metrics::Metrics;
 use crate::subscription::RunningSubscription;
 use crate::{Error, Result};
@@ -33,13 +36,16 @@ pub struct Replicator {
 }
 
 impl Replicator {
-    /// Starts all parts of the configuration.
+    /// Starts all parts of the configuration; `logs` are the sinks of logs, which the metrics show.
     ///
     /// # Errors
     /// `Rejected`, naming the setting; `Unavailable` or `Corrupt` when a checkpoint cannot be read.
-    pub async fn start(config: &Config) -> Result<Self> {
+    pub async fn start(config: &Config, logs: &Shipping) -> Result<Self> {
         config.validate()?;
         let metrics = Arc::new(Metrics::new(Arc::new(SystemClock)));
+        for (index, (name, counts)) in logs.counts().enumerate() {
+            metrics.logs(&format!("{index} {name}"), counts);
+        }
         let board = Board::new(&metrics);
         let all_parts = build::all_parts(config, &metrics, &board).await?;
         let http =

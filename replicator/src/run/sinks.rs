@@ -7,14 +7,14 @@ use antiphon_base::time::SystemClock;
 use antiphon_eventstore as es;
 use antiphon_persistence::store::{DeferredStores, Role};
 
-use super::clients::destination_client;
+use super::clients::{destination_client, source_client};
 use super::journals::sink_journal;
-use crate::config::{Config, SinkKind};
+use crate::config::{Config, SinkKind, SubscriptionKind, SubscriptionSettings};
 use crate::filter::Shaping;
 use crate::metrics::{Metrics, Summary, TimedSink};
 use crate::sink::{
     EventStoreSink, EventStoreSinkSettings, JournalSink, JournalSinkSettings, NdjsonSink, NullSink,
-    Sink,
+    Origin, Sink,
 };
 use crate::transform::{Hook, ShapingSink};
 use crate::{ErrorKind, Result};
@@ -34,7 +34,7 @@ pub async fn sink_of(config: &Config, name: &str) -> Result<Arc<dyn Sink>> {
 /// The parts that the sinks of all subscriptions share.
 pub(super) enum Sinks {
     Nothing,
-    EventStore(es::EventStoreClient, EventStoreSinkSettings, Summary),
+    EventStore(es::EventStoreClient, EventStoreSinkSettings, Option<Origin>, Summary),
     /// A journal, and the timeout of an append.
     Journal(DeferredStores, Duration),
     Shared(Arc<dyn Sink>),
@@ -48,7 +48,8 @@ impl Sinks {
         Ok(match config.sink() {
             SinkKind::EventStore => {
                 let duration = TimedSink::summary(metrics);
-                Self::EventStore(destination_client(config)?, config.event_store_sink(), duration)
+                let (client, settings) = (destination_client(config)?, config.event_store_sink());
+                Self::EventStore(client, settings, origin(config)?, duration)
             }
             SinkKind::Ndjson => {
                 let path = config.settings.ndjson_path.clone().unwrap_or_default();
@@ -66,8 +67,9 @@ impl Sinks {
     pub(super) async fn sink(&self, name: &str) -> Result<Arc<dyn Sink>> {
         Ok(match self {
             Self::Nothing => Arc::new(NullSink),
-            Self::EventStore(client, settings, duration) => {
-                let sink = Arc::new(EventStoreSink::new(client.clone(), settings.clone()));
+            Self::EventStore(client, settings, origin, duration) => {
+                let sink = EventStoreSink::new(client.clone(), settings.clone(), origin.clone());
+                let sink = Arc::new(sink);
                 Arc::new(TimedSink::new(sink, duration.clone()))
             }
             Self::Journal(stores, write_timeout) => {
@@ -91,9 +93,19 @@ impl Sinks {
     }
 }
 
+/// The source that the sink asks about hidden events; none when journals are read.
+fn origin(config: &Config) -> Result<Option<Origin>> {
+    let reads_journal = |one: &SubscriptionSettings| one.kind == SubscriptionKind::Journal;
+    if config.settings.subscriptions.iter().any(reads_journal) {
+        return Ok(None);
+    }
+    let shaping = Arc::new(Shaping::new(&config.settings)?);
+    Ok(Some(Origin::new(source_client(config)?, shaping)))
+}
+
 #[cfg(feature = "kinesis")]
 async fn kinesis(config: &Config, metrics: &Metrics) -> Result<Arc<dyn Sink>> {
-    let client = crate::kinesis::connect(&config.aws, |name| std::env::var(name).ok()).await;
+    let client = crate::kinesis::connect(&config.aws, |name| std::env::var(name).ok()).await?;
     let (settings, retry) = (config.kinesis.clone(), config.settings.retry.clone());
     let stream = config.kinesis.stream_name.clone().unwrap_or_default();
     let duration = metrics.io("kinesis", &stream, "put_record");
@@ -101,9 +113,11 @@ async fn kinesis(config: &Config, metrics: &Metrics) -> Result<Arc<dyn Sink>> {
     Ok(Arc::new(crate::kinesis::KinesisSink::new(client, settings, retry, clock, duration)))
 }
 
+/// The answer to a configuration that needs Kinesis, of a program without it.
+pub(super) const WITHOUT_KINESIS: &str =
+    "this program was built without Kinesis: build it with the cargo feature `kinesis`";
+
 #[cfg(not(feature = "kinesis"))]
 async fn kinesis(_config: &Config, _metrics: &Metrics) -> Result<Arc<dyn Sink>> {
-    Err(crate::Error::rejected(
-        "`Settings:Sink`: this program was built without Kinesis: build it with the cargo feature `kinesis`",
-    ))
+    Err(crate::Error::rejected(format!("`Settings:Sink`: {WITHOUT_KINESIS}")))
 }

@@ -7,9 +7,12 @@ use antiphon_eventstore as es;
 use super::clients::source_client;
 use super::journals::source_journal;
 use crate::Result;
-use crate::config::{Config, ServerFilterBy, StartFrom, SubscriptionKind, SubscriptionSettings};
+use crate::config::{
+    AheadChoice, Config, ServerFilterBy, StartFrom, SubscriptionKind, SubscriptionSettings,
+};
 use crate::source::{
-    CatchUpSource, GroupSource, JournalSource, JournalSourceSettings, Source, Start, What,
+    CatchUpSource, GroupPreview, GroupSource, JournalSource, JournalSourceSettings, Source, Start,
+    What, WhenAhead,
 };
 
 /// The source of a subscription.
@@ -26,7 +29,20 @@ pub async fn source_of(
         StartFrom::End => Start::End,
         StartFrom::At(revision) => Start::Revision(revision),
     };
+    let when_ahead = match config.settings.checkpoint.when_ahead {
+        AheadChoice::Wait if config.settings.run_once => WhenAhead::Fail,
+        AheadChoice::Wait => WhenAhead::Wait,
+        AheadChoice::Start => WhenAhead::Start,
+        AheadChoice::End => WhenAhead::End,
+        AheadChoice::Id => WhenAhead::Id,
+    };
     Ok(match subscription.kind {
+        SubscriptionKind::Group if config.settings.dry_run => Arc::new(GroupPreview::new(
+            source_client(config)?,
+            stream,
+            &subscription.group_name,
+            subscription.create_group.then(|| group_settings(&subscription.group)),
+        )),
         SubscriptionKind::Group => Arc::new(GroupSource::new(
             source_client(config)?,
             stream,
@@ -35,11 +51,13 @@ pub async fn source_of(
             subscription.create_group.then(|| group_settings(&subscription.group)),
         )),
         SubscriptionKind::Stream | SubscriptionKind::Category => {
-            Arc::new(CatchUpSource::new(source_client(config)?, What::Stream(stream), start))
+            let source = CatchUpSource::new(source_client(config)?, What::Stream(stream), start);
+            Arc::new(source.when_ahead(when_ahead))
         }
         SubscriptionKind::All => {
             let what = What::All(server_filter(config, subscription));
-            Arc::new(CatchUpSource::new(source_client(config)?, what, start))
+            let source = CatchUpSource::new(source_client(config)?, what, start);
+            Arc::new(source.when_ahead(when_ahead))
         }
         SubscriptionKind::Journal => {
             let settings = JournalSourceSettings {
@@ -64,14 +82,11 @@ fn server_filter(config: &Config, subscription: &SubscriptionSettings) -> es::Fi
         (None, ServerFilterBy::Type) if !filter.prefixes.is_empty() => {
             es::Filter::TypePrefix(filter.prefixes.clone())
         }
-        // metadata and deletes have types with `$`, so only a filter by stream lets them pass
+        // by stream: types with `$` inside the streams of users keep the numbers of the others
         (None, _) if filter.exclude_system && !config.settings.system_events => {
             let copies = config.settings.copy_stream_metadata || config.settings.copy_deletes;
-            if copies {
-                es::Filter::StreamRegex(r"^(\$\$)?[^$].*".to_owned())
-            } else {
-                es::Filter::TypeRegex(r"^[^$].*".to_owned())
-            }
+            let streams = if copies { r"^(\$\$)?[^$].*" } else { r"^[^$].*" };
+            es::Filter::StreamRegex(streams.to_owned())
         }
         (None, _) => es::Filter::None,
     }

@@ -8,7 +8,7 @@ mod outcome;
 pub(crate) mod run;
 
 use async_trait::async_trait;
-pub use event_store::{EventStoreSink, EventStoreSinkSettings, Versions};
+pub use event_store::{EventStoreSink, EventStoreSinkSettings, Origin, Versions};
 pub use journal::{JournalSink, JournalSinkSettings};
 pub use ndjson::{LOOK_BACK_BYTES, NdjsonSink};
 pub use null::NullSink;

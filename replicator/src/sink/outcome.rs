@@ -17,6 +17,8 @@ pub enum Conflict {
         /// The id of that event; none when it can no longer be read.
         found: Option<Uuid>,
     },
+    /// The destination's stream has a tombstone, and takes no event any more.
+    Ended,
 }
 
 impl fmt::Display for Conflict {
@@ -32,6 +34,9 @@ impl fmt::Display for Conflict {
             Self::Different { found: None } => {
                 f.write_str("the destination is past this number and the event there is gone")
             }
+            Self::Ended => f.write_str(
+                "the destination has ended this stream for ever (a tombstone), and the source has not",
+            ),
         }
     }
 }

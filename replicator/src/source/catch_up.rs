@@ -6,8 +6,12 @@ use async_trait::async_trait;
 
 use super::drain::Messages;
 use super::resolve::{PositionOf, all_position, delivery, error};
-use super::{Delivery, Opened, Position, Settler, Source, Token, Verdict};
-use crate::{Error, Result};
+use super::{Anchor, Bookmark, Delivery, Opened, Position, Settler, Source, Token, Verdict};
+use crate::filter::Metadata;
+use crate::{Error, ErrorKind, Result};
+
+/// Largest number of events in which an event is searched by its id, from the end of a stream on.
+const SEARCH_MAX: u64 = 4096;
 
 /// The start of a catch-up without a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +22,22 @@ pub enum Start {
     End,
     /// The event with this number, inclusive.
     Revision(u64),
+}
+
+/// The place to go on from when the source ends before the checkpoint, or has another event there:
+/// it was restored from an older copy, or replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenAhead {
+    /// None: the subscription is not ready, and waits for another choice or source.
+    Wait,
+    /// None: the subscription ends with an error. For one that runs once.
+    Fail,
+    /// The first event.
+    Start,
+    /// Behind the newest event.
+    End,
+    /// Behind the event with the id of the last one before the checkpoint.
+    Id,
 }
 
 /// The events to catch up with.
@@ -34,12 +54,19 @@ pub struct CatchUpSource {
     client: es::EventStoreClient,
     what: What,
     start: Start,
+    when_ahead: WhenAhead,
 }
 
 impl CatchUpSource {
     /// Reads `what`, from `start` when there is no position.
     pub fn new(client: es::EventStoreClient, what: What, start: Start) -> Self {
-        Self { client, what, start }
+        Self { client, what, start, when_ahead: WhenAhead::Wait }
+    }
+
+    /// The same source with another place to go on from when it went back.
+    #[must_use]
+    pub fn when_ahead(self, when_ahead: WhenAhead) -> Self {
+        Self { when_ahead, ..self }
     }
 
     async fn after(&self, position: Option<Position>) -> Result<Option<Position>> {
@@ -54,10 +81,152 @@ impl CatchUpSource {
     }
 }
 
+impl CatchUpSource {
+    /// The reason why the source cannot be the one of the bookmark; none when it can.
+    async fn went_back(&self, bookmark: &Bookmark) -> Result<Option<String>> {
+        let position = &bookmark.position;
+        let end = self.head().await?;
+        // the position in `$all` may be that of a record behind the last event
+        let last = bookmark.event.as_ref().map_or(position, |event| &event.position);
+        let is_beyond = match &end {
+            Some(end) => end.is_before(last),
+            None => !self.hides_its_end().await?,
+        };
+        if is_beyond {
+            let end = end.map_or_else(|| "its beginning".to_owned(), |end| end.to_string());
+            return Ok(Some(format!(
+                "checkpoint {position} lies beyond the end of the source at {end}"
+            )));
+        }
+        let Some(event) = &bookmark.event else { return Ok(None) };
+        let there = self.event_at(event).await?;
+        Ok(there.filter(|there| !is_same(there, event)).map(|there| {
+            format!(
+                "checkpoint {position} lies behind event {} (#{} of `{}` at {}), and the source has event {} at {} in its place",
+                event.id, event.revision, event.stream, event.position, there.id, there.position
+            )
+        }))
+    }
+
+    /// Returns whether the stream may have had events that it does not show: it was truncated or
+    /// deleted.
+    async fn hides_its_end(&self) -> Result<bool> {
+        let What::Stream(stream) = &self.what else { return Ok(false) };
+        let newest = self.client.newest(&format!("$${stream}")).await.map_err(error)?;
+        let data = newest.and_then(|newest| newest.event).map(|event| event.data);
+        let limits = ["$tb", "$maxAge", "$maxCount"];
+        let metadata = data.and_then(|data| Metadata::parse(&data).ok());
+        Ok(metadata.is_some_and(|metadata| limits.iter().any(|key| metadata.get(key).is_some())))
+    }
+
+    /// The event that the source has in the place of `event`; none when it does not show any.
+    async fn event_at(&self, event: &Anchor) -> Result<Option<Anchor>> {
+        let (stream, number) = match (&self.what, &event.position) {
+            (What::Stream(stream), Position::Stream(number)) => (stream.as_str(), *number),
+            (What::Stream(_) | What::All(_), _) => (&*event.stream, event.revision),
+        };
+        let found = self.page(stream, es::Direction::Forwards, es::ReadFrom::At(number), 1).await?;
+        Ok(found.into_iter().find(|(at, _)| *at == number).map(|(_, anchor)| anchor))
+    }
+
+    /// The event with the id of `event`, among the last ones of its stream; none when there is
+    /// none.
+    async fn find(&self, event: &Anchor) -> Result<Option<Anchor>> {
+        let stream = match &self.what {
+            What::Stream(stream) => stream.as_str(),
+            What::All(_) => &*event.stream,
+        };
+        let (backwards, end) = (es::Direction::Backwards, es::ReadFrom::End);
+        let found = self.page(stream, backwards, end, SEARCH_MAX).await?;
+        let is_wanted = |anchor: &Anchor| anchor.id == event.id && anchor.position != UNTOLD;
+        Ok(found.into_iter().map(|(_, anchor)| anchor).find(is_wanted))
+    }
+
+    /// Events of a stream, with their numbers there.
+    async fn page(
+        &self,
+        stream: &str,
+        direction: es::Direction,
+        from: es::ReadFrom<u64>,
+        count: u64,
+    ) -> Result<Vec<(u64, Anchor)>> {
+        let is_all = matches!(self.what, What::All(_));
+        let events = match self.client.read_stream(stream, direction, from, count, !is_all).await {
+            Ok(events) => events.collect().await,
+            Err(failed) => Err(failed),
+        };
+        let events = match events {
+            Ok(events) => events,
+            Err(failed)
+                if matches!(
+                    failed.kind(),
+                    es::ErrorKind::NotFound | es::ErrorKind::StreamDeleted
+                ) =>
+            {
+                Vec::new()
+            }
+            Err(failed) => return Err(error(failed)),
+        };
+        let anchor = |resolved: &es::ResolvedEvent| {
+            let number = resolved.original()?.revision;
+            let event = resolved.event.as_ref()?;
+            let position =
+                if is_all { all_position(event.position) } else { Position::Stream(number) };
+            let (stream, revision, id) = (event.stream.clone(), event.revision, event.id);
+            Some((number, Anchor { stream, revision, id, position }))
+        };
+        Ok(events.iter().filter_map(anchor).collect())
+    }
+
+    /// The place to go on from, after the source went back for this reason.
+    async fn place_after(
+        &self,
+        reason: String,
+        event: Option<&Anchor>,
+    ) -> Result<Option<Position>> {
+        let choices =
+            "set `Settings:Checkpoint:WhenAhead` to `start`, `end` or `id` to go on from there";
+        let place = match self.when_ahead {
+            WhenAhead::Wait => return Err(Error::unavailable(format!("{reason}: {choices}"))),
+            WhenAhead::Fail => return Err(Error::rejected(format!("{reason}: {choices}"))),
+            WhenAhead::Start => None,
+            WhenAhead::End => self.head().await?,
+            WhenAhead::Id => {
+                let found = match event {
+                    Some(event) => self.find(event).await?,
+                    None => None,
+                };
+                let Some(found) = found else {
+                    let id = event.map_or_else(|| "no id".to_owned(), |event| event.id.to_string());
+                    return Err(Error::unavailable(format!(
+                        "{reason}, and none of the last {SEARCH_MAX} events there is the one of the checkpoint, {id}: set `Settings:Checkpoint:WhenAhead` to `start` or `end`"
+                    )));
+                };
+                Some(found.position)
+            }
+        };
+        let from = place.as_ref().map_or_else(|| "the beginning".to_owned(), Position::to_string);
+        tracing::warn!("{reason}: going on from {from} (`Settings:Checkpoint:WhenAhead`)");
+        Ok(place)
+    }
+}
+
 #[async_trait]
 impl Source for CatchUpSource {
-    async fn open(&self, position: Option<Position>) -> Result<Opened> {
-        let after = self.after(position).await?;
+    async fn open(&self, position: Option<Bookmark>) -> Result<Opened> {
+        let reason = match &position {
+            Some(bookmark) => self.went_back(bookmark).await?,
+            None => None,
+        };
+        let event = position.as_ref().and_then(|bookmark| bookmark.event.as_ref());
+        let went_back = match reason {
+            Some(reason) => Some(self.place_after(reason, event).await?),
+            None => None,
+        };
+        let after = match (&went_back, position) {
+            (Some(place), _) => place.clone(),
+            (None, position) => self.after(position.map(|bookmark| bookmark.position)).await?,
+        };
         let (subscription, position_of) = match (&self.what, after) {
             (What::Stream(stream), None) => {
                 (self.client.subscribe_stream(stream, None, true).await, PositionOf::Stream)
@@ -83,7 +252,23 @@ impl Source for CatchUpSource {
         Ok(Opened {
             reader: Box::new(CatchUpReader { subscription, position_of }),
             settler: Box::new(NoSettler),
+            went_back,
         })
+    }
+
+    async fn target(&self) -> Result<Option<Position>> {
+        let What::All(filter) = &self.what else { return self.head().await };
+        match self.client.newest_of_all(filter.clone()).await {
+            Ok(newest) => {
+                let event = newest.as_ref().and_then(|newest| newest.original());
+                Ok(event.map(|event| all_position(event.position)))
+            }
+            Err(failed) => match error(failed) {
+                // an old server cannot filter a read; it tells of events that it leaves out
+                refused if refused.kind() == ErrorKind::Rejected => self.head().await,
+                failed => Err(failed),
+            },
+        }
     }
 
     async fn head(&self) -> Result<Option<Position>> {
@@ -96,6 +281,15 @@ impl Source for CatchUpSource {
     fn settles(&self) -> bool {
         false
     }
+}
+
+/// The position of an event where the server does not tell it.
+const UNTOLD: Position = Position::All { commit: u64::MAX, prepare: u64::MAX };
+
+/// Returns whether the source has the same event at the same place.
+fn is_same(there: &Anchor, event: &Anchor) -> bool {
+    let of = |anchor: &Anchor| (anchor.stream.clone(), anchor.revision, anchor.id);
+    of(there) == of(event) && (there.position == event.position || there.position == UNTOLD)
 }
 
 /// The position of the newest event of a stream; none when it has no event.

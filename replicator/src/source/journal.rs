@@ -18,7 +18,7 @@ use antiphon_persistence::store::{
 use async_trait::async_trait;
 
 use super::catch_up::NoSettler;
-use super::{Delivery, Opened, Position, Reader, Source};
+use super::{Bookmark, Delivery, Opened, Position, Reader, Source};
 use crate::event::Envelope;
 use crate::journal_event;
 use crate::{Error, ErrorKind, Result};
@@ -51,8 +51,8 @@ impl JournalSource {
 
 #[async_trait]
 impl Source for JournalSource {
-    async fn open(&self, position: Option<Position>) -> Result<Opened> {
-        let after = match position {
+    async fn open(&self, position: Option<Bookmark>) -> Result<Opened> {
+        let after = match position.map(|bookmark| bookmark.position) {
             None => Offset::start(),
             Some(Position::Journal(offset)) => Offset::new(offset),
             Some(position) => {
@@ -71,7 +71,7 @@ impl Source for JournalSource {
             left_at: BTreeMap::new(),
             is_live: false,
         };
-        Ok(Opened { reader: Box::new(reader), settler: Box::new(NoSettler) })
+        Ok(Opened { reader: Box::new(reader), settler: Box::new(NoSettler), went_back: None })
     }
 
     async fn head(&self) -> Result<Option<Position>> {

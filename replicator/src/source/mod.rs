@@ -9,17 +9,20 @@ mod catch_up;
 mod drain;
 mod group;
 mod journal;
+mod preview;
 mod resolve;
 
 use async_trait::async_trait;
-pub use catch_up::{CatchUpSource, Start, What};
+pub use catch_up::{CatchUpSource, Start, What, WhenAhead};
 pub use group::GroupSource;
 pub use journal::{JournalSource, JournalSourceSettings};
+pub use preview::GroupPreview;
 pub(crate) use resolve::{error, event as recorded_event, message};
 
 use crate::Result;
 use crate::event::Envelope;
-pub use crate::position::{Position, Token};
+use crate::park::Parked;
+pub use crate::position::{Anchor, Bookmark, Position, Token};
 
 /// The verdict on an event, sent to the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +77,9 @@ pub struct Opened {
     pub reader: Box<dyn Reader>,
     /// The settling half.
     pub settler: Box<dyn Settler>,
+    /// The position from which it reads instead of the one that was asked for, because the source
+    /// went back; the inner one is none for its beginning.
+    pub went_back: Option<Option<Position>>,
 }
 
 /// The reading half of an opened source.
@@ -106,7 +112,7 @@ pub trait Source: Send + Sync + 'static {
     ///
     /// # Errors
     /// `Unavailable` when the source cannot be reached; `Rejected` when opening again cannot help.
-    async fn open(&self, position: Option<Position>) -> Result<Opened>;
+    async fn open(&self, position: Option<Bookmark>) -> Result<Opened>;
 
     /// The position of the newest event; none when there is none, or the source cannot tell. A
     /// cancelled call leaves nothing behind.
@@ -115,10 +121,38 @@ pub trait Source: Send + Sync + 'static {
     /// `Unavailable`.
     async fn head(&self) -> Result<Option<Position>>;
 
+    /// The position of the newest event that will be delivered; none when there is none. A
+    /// subscription that runs once ends there. A cancelled call leaves nothing behind.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn target(&self) -> Result<Option<Position>> {
+        self.head().await
+    }
+
+    /// Returns true when a source that settles has nothing left to deliver up to `target`, and
+    /// waits for no verdict: another consumer may have had the newest event, or it was settled
+    /// before. A cancelled call leaves nothing behind.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn is_over(&self, _target: &Position) -> Result<bool> {
+        Ok(false)
+    }
+
     /// True when [`head`](Self::head) works. If not, a subscription that runs once ends when events
     /// are live.
     fn knows_head(&self) -> bool {
         true
+    }
+
+    /// The events that the source has parked; none when it parks no events, or cannot tell. A
+    /// cancelled call leaves nothing behind.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn parked(&self) -> Result<Option<Parked>> {
+        Ok(None)
     }
 
     /// True when the source keeps account of each event: it needs verdicts, and no checkpoint is

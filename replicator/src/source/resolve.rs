@@ -37,10 +37,40 @@ pub(super) fn delivery(
         .link
         .as_ref()
         .map(|link| Link { stream: link.stream.clone(), revision: link.revision });
-    let is_resolved = resolved.event.as_ref().is_some_and(|event| &*event.event_type != LINK_TYPE);
+    // in `$all`, and as a target, a link is an event like others; elsewhere it stands for its
+    // target
+    let is_event = position_of == PositionOf::All || link.is_some();
+    let is_resolved = resolved.event.as_ref().is_some_and(|event| is_event || !is_link(event));
     let event = event(resolved.event.or(resolved.link)?);
-    let envelope = Box::new(Envelope { event, link, position, retry_count, token });
+    let envelope = Box::new(Envelope { link, position, retry_count, token, ..Envelope::of(event) });
     Some(if is_resolved { Delivery::Event(envelope) } else { Delivery::Unresolved(envelope) })
+}
+
+/// Returns true for an event that points to another event.
+pub(super) fn is_link(event: &es::RecordedEvent) -> bool {
+    &*event.event_type == LINK_TYPE
+}
+
+/// The target of a link that the server did not resolve; none when it is gone, or names no event.
+pub(super) async fn target_of(
+    client: &es::EventStoreClient,
+    link: &es::RecordedEvent,
+) -> Result<Option<es::RecordedEvent>, Error> {
+    let text = std::str::from_utf8(&link.data).unwrap_or_default();
+    let target = text.split_once('@').filter(|(_, stream)| !stream.is_empty());
+    let Some((revision, stream)) = target else { return Ok(None) };
+    let Some(revision) = revision.parse().ok().filter(|number| *number < i64::MAX.unsigned_abs())
+    else {
+        return Ok(None);
+    };
+    let (forwards, from) = (es::Direction::Forwards, es::ReadFrom::At(revision));
+    let found = match client.read_if_there(stream, forwards, from, 1).await {
+        Ok(found) => found,
+        Err(failed) if failed.kind() == es::ErrorKind::StreamDeleted => Vec::new(),
+        Err(failed) => return Err(error(failed)),
+    };
+    let found = found.into_iter().find_map(|one| one.link.or(one.event));
+    Ok(found.filter(|event| event.revision == revision))
 }
 
 pub(super) fn all_position(position: es::Position) -> Position {

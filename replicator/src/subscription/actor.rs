@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::anchors::Anchors;
 use super::course::{Course, Request, Step};
 use super::flow::Flow;
 use super::message::{Message, tell};
@@ -14,11 +15,11 @@ use super::parts::Parts;
 use super::reader::ReaderTask;
 use super::tasks::{self, ToPark, Verdicts};
 use crate::pipeline::{Effect, Generation, Input, Now, Pipeline};
-use crate::source::Position;
+use crate::source::{Bookmark, Position};
 
 pub(super) struct Arguments {
     pub(super) parts: Parts,
-    pub(super) position: Option<Position>,
+    pub(super) bookmark: Option<Bookmark>,
     pub(super) tell_end: oneshot::Sender<Result<(), String>>,
 }
 
@@ -29,6 +30,7 @@ pub(super) struct State {
     core: Pipeline,
     flow: Flow,
     course: Course,
+    anchors: Anchors,
     jitter: u64,
     reader: Option<JoinHandle<()>>,
     verdicts: Option<(Generation, mpsc::Sender<Verdicts>)>,
@@ -57,7 +59,9 @@ impl Actor for SubscriptionActor {
         myself: ActorRef<Message>,
         arguments: Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        let Arguments { parts, position, tell_end } = arguments;
+        let Arguments { parts, bookmark, tell_end } = arguments;
+        let anchors = Anchors::starting_at(bookmark.as_ref());
+        let position = bookmark.map(|bookmark| bookmark.position);
         let core = Pipeline::new(parts.pipeline.clone(), position)?;
         let held = parts.pipeline.held_count_max;
         let (wake, wakes) = watch::channel(None);
@@ -66,6 +70,12 @@ impl Actor for SubscriptionActor {
         let tasks = vec![
             tasks::park(parts.parking.clone(), parts.clock.clone(), parked, myself.clone()),
             tasks::wake(wakes, myself.clone()),
+            tasks::watch_parked(
+                parts.source.clone(),
+                parts.parking.clone(),
+                parts.monitor.clone(),
+                parts.head_interval,
+            ),
             tasks::watch_head(
                 parts.source.clone(),
                 parts.monitor.clone(),
@@ -79,6 +89,7 @@ impl Actor for SubscriptionActor {
             core,
             jitter: Uuid::new_v4().as_u64_pair().0 | 1,
             course: Course::new(parts.run_once),
+            anchors,
             reader: None,
             verdicts: None,
             settling: None,
@@ -98,7 +109,11 @@ impl Actor for SubscriptionActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             Message::Input(input) => state.advance(&myself, input),
-            Message::Opened(generation, settler) => {
+            Message::Opened(generation, settler, went_back) => {
+                if let Some(position) = went_back {
+                    state.anchors.went_back();
+                    state.advance(&myself, Input::WentBack(generation, position));
+                }
                 let (sender, receiver) = mpsc::channel(state.parts.pipeline.held_count_max);
                 state.verdicts = Some((generation, sender));
                 state.settling = Some(tasks::settle(generation, settler, receiver, myself.clone()));
@@ -120,7 +135,9 @@ impl State {
             Input::Arrived(_, deliveries) => {
                 deliveries.iter().for_each(|delivery| self.parts.monitor.delivered(delivery));
                 self.course.step(Step::Arrived(deliveries));
+                self.anchors.delivered(deliveries);
             }
+            Input::CheckpointSaved(Ok(())) => self.anchors.saved(),
             Input::Drain => self.flow.close(),
             Input::Start
             | Input::Opened(_)
@@ -128,7 +145,8 @@ impl State {
             | Input::SourceLost { .. }
             | Input::Written(..)
             | Input::Parked(..)
-            | Input::CheckpointSaved(_)
+            | Input::WentBack(..)
+            | Input::CheckpointSaved(Err(_))
             | Input::Probed(_)
             | Input::Tick => {}
         }
@@ -146,6 +164,9 @@ impl State {
     }
 
     fn keep_course(&mut self, myself: &ActorRef<Message>) {
+        if let Some(position) = self.core.position() {
+            self.anchors.done(position);
+        }
         let (held_count, held_bytes) = (self.core.held_count(), self.core.held_bytes());
         let advanced = Step::Advanced { position: self.core.position(), held_count, held_bytes };
         for request in self.course.step(advanced) {
@@ -172,7 +193,8 @@ impl State {
                 }
             }
             Effect::SaveCheckpoint(position) => {
-                tasks::save(self.parts.checkpoints.clone(), position, myself.clone());
+                let bookmark = self.anchors.saving(position);
+                tasks::save(self.parts.checkpoints.clone(), bookmark, myself.clone());
             }
             Effect::Probe => tasks::probe(self.parts.sink.clone(), myself.clone()),
             Effect::Release(count) => self.flow.release(count),
@@ -197,7 +219,7 @@ impl State {
             flow: self.flow.clone(),
             actor: myself.clone(),
             generation,
-            position,
+            position: position.map(|position| self.anchors.bookmark(position)),
         };
         self.reader = Some(task::spawn("read", reader.run()));
     }

@@ -42,6 +42,10 @@ pub(super) enum Request {
 pub(super) struct Course {
     runs_once: bool,
     target: Option<Target>,
+    /// True when everything up to the end of this run is delivered.
+    has_all: bool,
+    /// True when the source was open: a source that cannot be the one of the checkpoint is not.
+    was_open: bool,
     /// Events and bytes that were delivered since the start.
     arrived: (usize, usize),
     /// Events and bytes that are no longer held.
@@ -69,7 +73,12 @@ impl Course {
                 Vec::new()
             }
             Step::Target(position) => {
-                self.target = Some(Target { position, reached: None });
+                // an end that is known to be reached stays so
+                if !self.has_all {
+                    let reached = self.target.take().and_then(|target| target.reached);
+                    self.has_all = position.is_none();
+                    self.target = Some(Target { position, reached });
+                }
                 Vec::new()
             }
             Step::Noted(note) => {
@@ -82,7 +91,7 @@ impl Course {
                 self.check(before);
                 let released = Request::Released(self.done.0 - before.0);
                 let mut requests = vec![released, Request::BytesDone(self.done.1)];
-                if held_count == 0 && self.is_at_target(position) {
+                if held_count == 0 && self.was_open && self.is_at_target(position) {
                     self.target = None;
                     requests.push(Request::Drain);
                 }
@@ -110,8 +119,10 @@ impl Course {
     }
 
     fn note(&mut self, note: &Note) {
+        self.was_open |= *note == Note::SourceUp;
         if self.runs_once && *note == Note::CaughtUp {
             // all events that were there are delivered: only the held ones are left
+            self.has_all = true;
             self.target = Some(Target { position: None, reached: None });
         }
         if let Note::Completed { envelope, .. }
@@ -129,7 +140,7 @@ impl Course {
         match (&target.position, position.or(target.reached.as_ref())) {
             (None, _) => true,
             (Some(_), None) => false,
-            (Some(wanted), Some(reached)) => !reached.is_before(wanted),
+            (Some(wanted), Some(reached)) => !reached.is_before(wanted) && wanted.is_like(reached),
         }
     }
 }
@@ -160,8 +171,30 @@ mod tests {
     }
 
     #[test]
+    fn the_end_is_not_moved_to_an_event_that_the_filter_hides() {
+        let mut course = Course::new(true);
+        course.step(Step::Noted(&Note::SourceUp));
+        course.step(Step::Arrived(&arrived(0)));
+        course.step(Step::Noted(&Note::CaughtUp));
+        course.step(Step::Target(Some(Position::Stream(7))));
+        assert_eq!(course.step(advanced(None, 0)).pop(), Some(Request::Drain));
+    }
+
+    #[test]
+    fn the_number_of_a_stream_does_not_reach_a_position_of_the_log() {
+        let mut course = Course::new(true);
+        course.step(Step::Noted(&Note::SourceUp));
+        course.step(Step::Target(Some(Position::All { commit: 1, prepare: 1 })));
+        let other = Position::Stream(9);
+        assert_ne!(course.step(advanced(Some(&other), 0)).pop(), Some(Request::Drain));
+        course.step(Step::Target(None));
+        assert_eq!(course.step(advanced(Some(&other), 0)).pop(), Some(Request::Drain));
+    }
+
+    #[test]
     fn a_run_that_ends_by_itself_ends_when_the_newest_event_of_its_start_is_done() {
         let mut course = Course::new(true);
+        course.step(Step::Noted(&Note::SourceUp));
         course.step(Step::Arrived(&arrived(2)));
         course.step(Step::Target(Some(Position::Stream(7))));
         let (early, there) = (Position::Stream(6), Position::Stream(7));

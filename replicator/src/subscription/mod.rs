@@ -13,6 +13,7 @@
 //! actor answers a request of the actor.
 
 mod actor;
+mod anchors;
 mod course;
 mod flow;
 mod message;
@@ -49,15 +50,15 @@ impl RunningSubscription {
     /// `Unavailable` or `Corrupt` when the checkpoint cannot be read; `Rejected` when a setting is
     /// out of range.
     pub async fn start(parts: Parts) -> Result<Self> {
-        let position = match parts.source.settles() {
+        let bookmark = match parts.source.settles() {
             true => None,
             false => parts.checkpoints.load().await?,
         };
         let name = parts.monitor.subscription().name.clone();
         let monitor = parts.monitor.clone();
-        monitor.starting(position.as_ref());
+        monitor.starting(bookmark.as_ref().map(|bookmark| &bookmark.position));
         let (tell_end, ended) = oneshot::channel();
-        let arguments = actor::Arguments { parts, position, tell_end };
+        let arguments = actor::Arguments { parts, bookmark, tell_end };
         let (actor, _) = Actor::spawn(None, SubscriptionActor, arguments)
             .await
             .map_err(|error| Error::rejected(format!("subscription `{name}`: {error}")))?;

@@ -10,7 +10,7 @@ use super::message::{Message, tell};
 
 use crate::filter::Shaping;
 use crate::pipeline::{Generation, Input};
-use crate::source::{Delivery, Position, Source};
+use crate::source::{Bookmark, Delivery, Source};
 use crate::{Error, ErrorKind};
 
 /// Largest number of deliveries in one message to the actor.
@@ -22,7 +22,7 @@ pub(super) struct ReaderTask {
     pub(super) flow: Flow,
     pub(super) actor: ActorRef<Message>,
     pub(super) generation: Generation,
-    pub(super) position: Option<Position>,
+    pub(super) position: Option<Bookmark>,
 }
 
 impl ReaderTask {
@@ -37,7 +37,7 @@ impl ReaderTask {
         };
         let mut reader = opened.reader;
         // when the actor has ended, this task ends with it
-        let _ = self.actor.cast(Message::Opened(generation, opened.settler));
+        let _ = self.actor.cast(Message::Opened(generation, opened.settler, opened.went_back));
         loop {
             let Some(permit) = self.flow.acquire(BATCH_MAX).await else {
                 // the subscription stops: the source stays open until its verdicts are sent

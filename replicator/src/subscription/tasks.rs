@@ -19,7 +19,7 @@ use crate::health::Monitor;
 use crate::park::{ParkedEvent, ParkingLot};
 use crate::pipeline::{Generation, Input, Seq, WriteId};
 use crate::sink::Sink;
-use crate::source::{Position, Settler, Source, Token, Verdict};
+use crate::source::{Bookmark, Settler, Source, Token, Verdict};
 
 pub(super) type Verdicts = Vec<(Token, Verdict)>;
 
@@ -120,9 +120,9 @@ pub(super) fn write(
 }
 
 /// Saves the checkpoint.
-pub(super) fn save(store: Arc<dyn CheckpointStore>, position: Position, actor: ActorRef<Message>) {
+pub(super) fn save(store: Arc<dyn CheckpointStore>, bookmark: Bookmark, actor: ActorRef<Message>) {
     task::spawn("checkpoint", async move {
-        let saved = store.save(&position).await.map_err(|error| error.to_string());
+        let saved = store.save(&bookmark).await.map_err(|error| error.to_string());
         tell(&actor, Input::CheckpointSaved(saved));
     });
 }
@@ -135,7 +135,25 @@ pub(super) fn probe(sink: Arc<dyn Sink>, actor: ActorRef<Message>) {
     });
 }
 
-/// Asks for the newest event at intervals. Tells the first answer to an actor that runs once.
+/// Interval at which a group is asked if it has more, and number of equal answers that count.
+const OVER_INTERVAL: Duration = Duration::from_millis(300);
+const OVER_COUNT: usize = 3;
+
+/// Tells an actor that runs once where it ends, and when a source that settles has no more.
+async fn tell_end(source: &dyn Source, actor: &ActorRef<Message>) -> crate::Result<()> {
+    let target = source.target().await?;
+    let _ = actor.cast(Message::Target(target.clone()));
+    let Some(target) = target.filter(|_| source.settles()) else { return Ok(()) };
+    let mut over = 0;
+    while over < OVER_COUNT {
+        tokio::time::sleep(OVER_INTERVAL).await;
+        over = if source.is_over(&target).await? { over + 1 } else { 0 };
+    }
+    let _ = actor.cast(Message::Target(None));
+    Ok(())
+}
+
+/// Asks for the newest event at intervals. Tells an actor that runs once where it ends.
 pub(super) fn watch_head(
     source: Arc<dyn Source>,
     monitor: Arc<Monitor>,
@@ -144,15 +162,55 @@ pub(super) fn watch_head(
 ) -> JoinHandle<()> {
     task::spawn("head", async move {
         loop {
+            if let Some(actor) = &runs_once {
+                match tell_end(&*source, actor).await {
+                    Ok(()) => runs_once = None,
+                    Err(error) => tracing::warn!(%error, "the end of this run is not known yet"),
+                }
+            }
             match source.head().await {
                 Ok(head) => {
-                    head.iter().for_each(|position| monitor.head(position));
-                    if let Some(actor) = runs_once.take() {
-                        let _ = actor.cast(Message::Target(head));
+                    if head.is_none() {
+                        monitor.no_head();
                     }
+                    head.iter().for_each(|position| monitor.head(position));
                 }
                 // the reader meets and reports this error as well
                 Err(error) => tracing::debug!(%error, "the newest event is not known"),
+            }
+            tokio::time::sleep(interval).await;
+        }
+    })
+}
+
+/// Looks for parked events at intervals: at a source that parks, else in the parking lot.
+pub(super) fn watch_parked(
+    source: Arc<dyn Source>,
+    parking: Arc<ParkingLot>,
+    monitor: Arc<Monitor>,
+    interval: Duration,
+) -> JoinHandle<()> {
+    task::spawn("parked", async move {
+        let mut seen = None;
+        loop {
+            let parked = if source.settles() {
+                source.parked().await
+            } else {
+                let version = parking.version();
+                let lot = parking.clone();
+                // the file is read only when it changed
+                if seen.replace(version) == Some(version) {
+                    Ok(None)
+                } else {
+                    tokio::task::spawn_blocking(move || lot.summary().map(Some))
+                        .await
+                        .unwrap_or(Ok(None))
+                }
+            };
+            match parked {
+                Ok(Some(parked)) => monitor.parked(parked),
+                Ok(None) => {}
+                Err(error) => tracing::debug!(%error, "the parked events are not known"),
             }
             tokio::time::sleep(interval).await;
         }

@@ -21,21 +21,28 @@ pub(super) async fn stream(
 ) -> Result<StreamReport> {
     let mut report = StreamReport::default();
     let mut wanted = Pages::new(source, stream);
-    let mut there: Option<Pages<'_>> = None;
+    let mut pages = Pages::new(destination, &shaping.stream_name(stream));
+    let mut begins = [None, None];
+    // ids that the settings exclude, where the other link of the two places brought them
+    let mut excluded = BTreeSet::new();
     // events of the destination that were skipped in the search for a later one
     let mut passed: BTreeMap<Uuid, Event> = BTreeMap::new();
     while let Some(event) = wanted.pop().await? {
         if shaping.excludes(&event).is_some() {
+            if shaping.prevents_loops() {
+                excluded.insert(event.id);
+            }
             continue;
         }
         let Shaped::Event(event) = shaping.shape(&event) else { continue };
         let event = destination.expected(event)?;
-        let pages = there.get_or_insert_with(|| Pages::new(destination, &event.stream));
+        begins[0].get_or_insert(event.revision);
         if let Some(found) = passed.remove(&event.id) {
             report.add(Difference::OutOfOrder(found.revision, found.id));
             continue;
         }
         pages.fill(1).await?;
+        begins[1] = begins[1].or(pages.events.front().map(|first| first.revision));
         if pages.events.front().is_some_and(|first| first.id != event.id) {
             pages.fill(LOOK_AHEAD_MAX).await?;
         }
@@ -51,14 +58,12 @@ pub(super) async fn stream(
         }
     }
     let mut rest: Vec<Event> = passed.into_values().collect();
-    while let Some(pages) = &mut there
-        && let Some(event) = pages.pop().await?
-    {
+    while let Some(event) = pages.pop().await? {
         rest.push(event);
     }
     // events that the source received meanwhile may be at the destination
     wanted.go_on();
-    let mut newer = BTreeSet::new();
+    let mut newer = excluded;
     while !rest.is_empty()
         && let Some(event) = wanted.pop().await?
     {
@@ -66,6 +71,12 @@ pub(super) async fn stream(
     }
     for event in rest.into_iter().filter(|event| !newer.contains(&event.id)) {
         report.add(Difference::Extra(event.revision, event.id));
+    }
+    if let [Some(source), Some(destination)] = begins
+        && source != destination
+        && report.missing + report.extra > 0
+    {
+        report.add(Difference::Begins(source, destination));
     }
     Ok(report)
 }

@@ -92,7 +92,7 @@ async fn an_event_over_the_sinks_limit_is_parked_others_go_on_and_it_can_be_repl
     let mut setup = Setup::new(&source.connection_string(), &destination.connection_string());
     setup.catch_up("category", "order").set("Settings__RunOnce", "true");
 
-    setup.start().succeeds().await;
+    assert_eq!(setup.start().ended().await, Some(3));
 
     assert_eq!((count(&to, "order-1").await, count(&to, "order-2").await), (1, 1));
     let (code, text) = setup.execute(&["park", "list"]).await;
@@ -120,7 +120,7 @@ async fn a_stream_without_its_head_is_parked_with_what_is_missing() {
     setup.catch_up("stream", "order-1").set("Settings__RunOnce", "true");
     setup.set("Settings__MissingWaitMax", "00:00:01");
 
-    setup.start().succeeds().await;
+    assert_eq!(setup.start().ended().await, Some(3));
 
     assert_eq!(count(&to, "order-1").await, 0);
     let (_, text) = setup.execute(&["park", "list"]).await;

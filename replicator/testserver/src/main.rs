@@ -35,6 +35,9 @@ struct Arguments {
     /// The largest append in bytes
     #[arg(long, default_value_t = ServerSettings::default().append_bytes_max)]
     append_bytes_max: usize,
+    /// The largest event of an append in bytes
+    #[arg(long, default_value_t = ServerSettings::default().event_bytes_max)]
+    event_bytes_max: usize,
 }
 
 #[tokio::main]
@@ -60,10 +63,11 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     if seed && server.log_length() == 0 {
         server.seed_customers(10).map_err(|error| error.to_string())?;
     }
-    say(&format!("listening at {}", server.address()))?;
-    // otherwise the first process of a container ignores the signal
+    // otherwise the first process of a container ignores the signal; before the line, after which
+    // the signal may come
     let mut terminated =
         signal(SignalKind::terminate()).map_err(|error| format!("no signals: {error}"))?;
+    say(&format!("listening at {}", server.address()))?;
     tokio::select! {
         interrupted = tokio::signal::ctrl_c() => interrupted.map_err(|error| error.to_string())?,
         _ = terminated.recv() => {}
@@ -90,6 +94,7 @@ fn settings(arguments: Arguments) -> Result<ServerSettings, String> {
         credentials,
         tls: tls.map(|(certificate, key)| TlsFiles { certificate, key }),
         append_bytes_max: arguments.append_bytes_max,
+        event_bytes_max: arguments.event_bytes_max,
         members: members.into_iter().collect(),
         ..ServerSettings::default()
     })

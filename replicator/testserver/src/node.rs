@@ -97,6 +97,12 @@ impl Node {
         }
     }
 
+    /// The name of the user whose requests are admitted.
+    pub(crate) fn user(&self) -> String {
+        let user = self.settings.credentials.as_ref().map(|known| known.user.clone());
+        user.unwrap_or_else(|| "anonymous".to_owned())
+    }
+
     /// The number of the next consumer of a group.
     pub(crate) fn consumer(&self) -> u64 {
         self.consumers.fetch_add(1, Ordering::Relaxed)

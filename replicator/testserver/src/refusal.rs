@@ -2,6 +2,7 @@
 
 use antiphon_eventstore::{Error, ExpectedRevision};
 use tonic::{Code, Status};
+use uuid::Uuid;
 
 fn refusal(code: Code, message: String, trailers: &[(&'static str, &str)]) -> Status {
     let mut status = Status::new(code, message);
@@ -57,6 +58,20 @@ pub(crate) fn too_large(bytes_max: usize) -> Status {
     refusal(Code::InvalidArgument, message, &trailers)
 }
 
+pub(crate) fn event_too_large(event: Uuid, bytes: usize, bytes_max: usize) -> Status {
+    let (event, bytes, limit) = (event.to_string(), bytes.to_string(), bytes_max.to_string());
+    let trailers = [
+        ("exception", "maximum-append-event-size-exceeded"),
+        ("maximum-append-event-size", limit.as_str()),
+        ("event-id", event.as_str()),
+        ("proposed-append-event-size", bytes.as_str()),
+    ];
+    let message = format!(
+        "Event with Id: {event}, Size: {bytes}, exceeds Maximum Append Event Size of {limit}."
+    );
+    refusal(Code::InvalidArgument, message, &trailers)
+}
+
 pub(crate) fn lacks_property(name: &str) -> Status {
     let trailers = [
         ("exception", "missing-required-metadata-property"),
@@ -66,6 +81,7 @@ pub(crate) fn lacks_property(name: &str) -> Status {
     refusal(Code::InvalidArgument, message, &trailers)
 }
 
+/// The refusal of a deletion.
 pub(crate) fn wrong_version(
     stream: &str,
     expected: ExpectedRevision,
@@ -85,7 +101,7 @@ pub(crate) fn wrong_version(
         ("actual-version", actual.as_str()),
     ];
     let message = format!(
-        "Append failed due to WrongExpectedVersion. Stream: {stream}, Expected version: {expected}, \
+        "Delete failed due to WrongExpectedVersion. Stream: {stream}, Expected version: {expected}, \
          Actual version: {actual}"
     );
     refusal(Code::FailedPrecondition, message, &trailers)
@@ -106,8 +122,26 @@ pub(crate) fn group_exists(stream: &str, group: &str) -> Status {
 }
 
 pub(crate) fn too_many_consumers(stream: &str, group: &str) -> Status {
-    let says = "has the maximum number of subscribers.";
-    of_group(Code::FailedPrecondition, "maximum-subscribers-reached", stream, group, says)
+    let trailers = [
+        ("exception", "maximum-subscribers-reached"),
+        ("stream-name", stream),
+        ("group-name", group),
+    ];
+    let message =
+        format!("Maximum subscriptions reached for subscription group {group} on stream {stream}.");
+    refusal(Code::FailedPrecondition, message, &trailers)
+}
+
+/// The refusal of a group whose settings make no sense to the server.
+pub(crate) fn group_failed(stream: &str, group: &str, reason: &str) -> Status {
+    let trailers = [
+        ("exception", "persistent-subscription-failed"),
+        ("stream-name", stream),
+        ("group-name", group),
+        ("reason", reason),
+    ];
+    let message = format!("Subscription group {group} on stream {stream} failed: '{reason}'");
+    refusal(Code::Internal, message, &trailers)
 }
 
 pub(crate) fn dropped(stream: &str, group: &str) -> Status {

@@ -24,7 +24,7 @@ use crate::service::about::AboutService;
 use crate::service::persistent::PersistentService;
 use crate::service::streams::StreamsService;
 use crate::settings::ServerSettings;
-use crate::store::{Appended, Store};
+use crate::store::{Appended, Deletion, Store};
 
 /// A running event store. Dropping it stops it like a crash.
 pub struct TestServer {
@@ -127,6 +127,34 @@ impl TestServer {
                 Err(Error::new(ErrorKind::StreamDeleted, message))
             }
             Appended::Written { .. } | Appended::Repeated { .. } | Appended::Wrong { .. } => Ok(()),
+        }
+    }
+
+    /// Deletes a stream without a client, at any current revision: softly, so that its numbers go
+    /// on when it is written again.
+    ///
+    /// # Errors
+    /// `StreamDeleted`; `NotFound` when the stream never was; `Unavailable` when the file cannot be
+    /// written.
+    pub fn delete(&self, stream: &str) -> Result<()> {
+        self.remove(stream, Deletion::Soft)
+    }
+
+    /// Deletes a stream for ever without a client, at any current revision.
+    ///
+    /// # Errors
+    /// `StreamDeleted`; `Unavailable` when the file cannot be written.
+    pub fn tombstone(&self, stream: &str) -> Result<()> {
+        self.remove(stream, Deletion::Tombstone)
+    }
+
+    fn remove(&self, stream: &str, how: Deletion) -> Result<()> {
+        let refused =
+            |kind, why: &str| Err(Error::new(kind, format!("delete stream `{stream}`: {why}")));
+        match self.store.lock().delete(stream, ExpectedRevision::Any, how)? {
+            Appended::Written { .. } | Appended::Repeated { .. } => Ok(()),
+            Appended::Tombstoned => refused(ErrorKind::StreamDeleted, "it was deleted for ever"),
+            Appended::Wrong { .. } => refused(ErrorKind::NotFound, "it never was"),
         }
     }
 

@@ -16,8 +16,11 @@ pub struct ServerSettings {
     pub credentials: Option<Credentials>,
     /// A certificate and its key in PEM form; none disables TLS.
     pub tls: Option<TlsFiles>,
-    /// The largest append in bytes, payloads and metadata together. A larger one is rejected.
+    /// The largest append in bytes: payloads, metadata, and two bytes for each letter of the types.
+    /// A larger one is rejected.
     pub append_bytes_max: usize,
+    /// The largest event of an append in bytes, counted in the same way. A larger one is rejected.
+    pub event_bytes_max: usize,
     /// Number of event ids remembered for appends with any revision; older ones are forgotten.
     pub remembered_ids_max: usize,
     /// True when events are linked to `$ce-<category>`.
@@ -60,6 +63,7 @@ impl Default for ServerSettings {
             credentials: None,
             tls: None,
             append_bytes_max: 1 << 20,
+            event_bytes_max: 16 << 20,
             remembered_ids_max: 1_000_000,
             link_categories: true,
             message_bytes_max: 32 << 20,
@@ -77,6 +81,7 @@ impl ServerSettings {
     pub fn validate(&self) -> Result<()> {
         let positive = [
             ("append_bytes_max", self.append_bytes_max),
+            ("event_bytes_max", self.event_bytes_max),
             ("message_bytes_max", self.message_bytes_max),
         ];
         match positive.iter().find(|(_, value)| *value == 0) {

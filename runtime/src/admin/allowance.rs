@@ -19,6 +19,7 @@ use hyper::body::{Frame, SizeHint};
 use serde_json::json;
 
 use super::access::Caller;
+use super::bodies::Room;
 use super::guard::Guard;
 use super::peer::Peer;
 use super::reply::{MayHaveActed, and_close, answer, without_body};
@@ -45,14 +46,9 @@ pub(super) async fn within(
         return without_body(request, answer(StatusCode::NOT_IMPLEMENTED, &body)).await;
     }
     // a turn is for a request that has arrived: a slow client keeps no other out
-    let bytes_max = guard.settings.body_bytes_max;
-    let request = match arrived(request, bytes_max).await {
+    let request = match arrived(request, &guard).await {
         Ok(request) => request,
-        Err(error) => {
-            let error = format!("the body of the request: {error}");
-            let body = json!({ "error": error, "without_effect": true });
-            return and_close(answer(StatusCode::REQUEST_TIMEOUT, &body));
-        }
+        Err(late) => return not_arrived(&guard, late),
     };
     let turn = match guard.turns.take(SystemClock.now(), who(&request), bounds(&guard.settings)) {
         Ok(turn) => turn,
@@ -119,27 +115,61 @@ async fn refused(guard: &Guard, full: Full, request: Request) -> Response {
     without_body(request, full).await
 }
 
+/// The reason why the body of a request is not there.
+enum NotArrived {
+    /// The body breaks off, or does not come in time.
+    Broken(axum::Error),
+    /// Too many bytes of bodies wait.
+    NoRoom,
+}
+
 /// Reads the body of a request, up to its bound; the rest of a longer one stays to be read.
 ///
 /// # Errors
-/// The body breaks off, or does not come in time.
-async fn arrived(request: Request, bytes_max: usize) -> Result<Request, axum::Error> {
+/// The reason why it is not there.
+async fn arrived(request: Request, guard: &Guard) -> Result<Request, NotArrived> {
+    let HttpSettings { body_bytes_max, application_bodies_bytes_max, .. } = *guard.settings;
     let (head, mut body) = request.into_parts();
     let (mut frames, mut bytes) = (VecDeque::new(), 0);
-    while bytes <= bytes_max && !body.is_end_stream() {
+    while bytes <= body_bytes_max && !body.is_end_stream() {
         let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await else {
             break;
         };
-        let frame = frame?;
-        bytes += frame.data_ref().map_or(0, Bytes::len);
-        frames.push_back(frame);
+        let frame = frame.map_err(NotArrived::Broken)?;
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        let room = guard.bodies.take(length, application_bodies_bytes_max);
+        frames.push_back((frame, room.ok_or(NotArrived::NoRoom)?));
+        bytes += length;
     }
     Ok(Request::from_parts(head, Body::new(Arrived { frames, rest: body })))
 }
 
+/// The answer to a request whose body is not there.
+fn not_arrived(guard: &Guard, why: NotArrived) -> Response {
+    match why {
+        NotArrived::Broken(error) => {
+            let error = format!("the body of the request: {error}");
+            let body = json!({ "error": error, "without_effect": true });
+            and_close(answer(StatusCode::REQUEST_TIMEOUT, &body))
+        }
+        NotArrived::NoRoom => {
+            guard.counts.application_bodies.add();
+            let error = format!(
+                "the bodies of requests to the application that wait have {} bytes (`http.application_bodies_bytes_max`)",
+                guard.settings.application_bodies_bytes_max
+            );
+            let body = json!({ "error": error, "without_effect": true });
+            let mut full = and_close(answer(StatusCode::SERVICE_UNAVAILABLE, &body));
+            full.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+            full
+        }
+    }
+}
+
 /// A body whose beginning has arrived.
 struct Arrived {
-    frames: VecDeque<Frame<Bytes>>,
+    /// Each with its room among the bodies that wait, until the route takes it.
+    frames: VecDeque<(Frame<Bytes>, Room)>,
     rest: Body,
 }
 
@@ -152,7 +182,7 @@ impl HttpBody for Arrived {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         match self.frames.pop_front() {
-            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            Some((frame, _room)) => Poll::Ready(Some(Ok(frame))),
             None => Pin::new(&mut self.rest).poll_frame(context),
         }
     }

@@ -44,6 +44,8 @@ pub(super) struct Counts {
     pub(super) entities_off: Count,
     /// Requests to the application beyond `application_requests_max`.
     pub(super) application_full: Count,
+    /// Requests to the application whose bodies found no room (`application_bodies_bytes_max`).
+    pub(super) application_bodies: Count,
     /// Requests for another protocol on the connection.
     pub(super) upgrade: Count,
     /// Requests that the application has not answered within `application_timeout`.
@@ -71,6 +73,7 @@ impl Counts {
             ("entities_off", &self.entities_off),
             ("audit", &self.audit),
             ("application_full", &self.application_full),
+            ("application_bodies", &self.application_bodies),
             ("upgrade", &self.upgrade),
         ] {
             raise(&refused.with_label_values(&[reason]), count.get());

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::access::{Policy, Register};
 use super::audit::Audit;
+use super::bodies::Bodies;
 use super::counts::{Counts, raise};
 use super::protection;
 use super::settings::HttpSettings;
@@ -28,6 +29,7 @@ pub(super) struct Guard {
     tokens: Option<Tokens>,
     pub(super) audit: Option<Audit>,
     pub(super) turns: Arc<Turns>,
+    pub(super) bodies: Arc<Bodies>,
     /// True when others than processes of this machine reach the port.
     is_exposed: bool,
     /// True when every path that is none of the node's belongs to the application.

@@ -6,6 +6,7 @@ mod allowance;
 mod answers;
 mod application;
 mod audit;
+mod bodies;
 mod book;
 mod check;
 mod connections;

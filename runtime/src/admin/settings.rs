@@ -39,6 +39,10 @@ pub struct HttpSettings {
     /// Of these, the requests of one caller: a client of the tokens file, or else the address of a
     /// connection. Behind a balancer all clients without a token have one address. Default: 96.
     pub application_caller_requests_max: usize,
+    /// Bytes of the bodies of requests to the application that have arrived and that their routes
+    /// have not taken, of all connections together; a request beyond is answered with 503 and
+    /// `retry-after`, without effect. From `body_bytes_max` to 4 GiB. Default: 64 MiB.
+    pub application_bodies_bytes_max: usize,
     /// Time that a route of the application may take until the head of its answer; then its future
     /// is dropped, and the answer is 504: the request may have taken effect. Default: 30 s.
     #[serde(with = "antiphon_base::time::text")]
@@ -90,6 +94,7 @@ impl Default for HttpSettings {
             body_bytes_max: 2 << 20,
             application_requests_max: 128,
             application_caller_requests_max: 96,
+            application_bodies_bytes_max: 64 << 20,
             application_timeout: Duration::from_secs(30),
             application_answer_time: Duration::from_secs(60),
             trace_commands: false,
@@ -117,6 +122,9 @@ impl HttpSettings {
         bounds::count("application_requests_max", requests_max, 1..=1 << 20)?;
         let caller_max = self.application_caller_requests_max;
         bounds::count("application_caller_requests_max", caller_max, 1..=1 << 20)?;
+        let least = self.body_bytes_max;
+        let bodies_max = self.application_bodies_bytes_max;
+        bounds::count("application_bodies_bytes_max", bodies_max, least..=1 << 32)?;
         let answer_time = self.application_answer_time;
         bounds::duration("application_answer_time", answer_time, Duration::ZERO..=HOUR)?;
         let least = Duration::from_millis(1);

@@ -29,10 +29,23 @@ async fn connected(network: &MemoryNetwork) -> (Gate, Gate) {
     let ((a, _), (b, _)) = (gate(network, "a"), gate(network, "b"));
     a.connect(b.local_node(), "");
     b.connect(a.local_node(), "");
-    let mut changes = a.link_changes();
-    changes.wait_for(|count| *count > 0).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(10)).await;
+    until("both ends are connected", || are_connected(&a, &b)).await;
     (a, b)
+}
+
+fn are_connected(a: &Gate, b: &Gate) -> bool {
+    a.is_connected(b.local_node()) && b.is_connected(a.local_node())
+}
+
+/// Waits under paused time, at most for a minute.
+async fn until(what: &str, is_there: impl Fn() -> bool) {
+    let wait = async {
+        while !is_there() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let waited = tokio::time::timeout(60 * SECOND, wait).await;
+    assert!(waited.is_ok(), "waited in vain until {what}");
 }
 
 /// Answers each request with its own content.
@@ -125,8 +138,7 @@ async fn a_gate_that_ends_answers_every_function() {
         a.ask_then(to, SERVICE, Bytes::new(), 100 * SECOND, |answer| drop(sender.send(answer)));
         answer
     });
-    tokio::time::sleep(Duration::from_millis(5)).await;
-    assert_eq!(held.lock().len(), 2);
+    until("both requests are there", || held.lock().len() == 2).await;
     a.close();
     for answer in asked {
         let error = answer.await.unwrap().unwrap_err();
@@ -147,15 +159,14 @@ async fn asks_fail_at_once_when_the_peer_dies_and_go_on_when_it_is_back() {
         }),
     );
     let asked = a.ask(b.local_node(), SERVICE, Bytes::new(), 100 * SECOND);
-    tokio::time::sleep(Duration::from_millis(5)).await;
-    assert_eq!(held.lock().len(), 1);
+    until("the request is there", || held.lock().len() == 1).await;
 
     let before = SystemClock.now();
     network.break_connection(a.local_node(), b.local_node());
     assert!(matches!(asked.await, Err(AskError::Unreachable(_))));
     assert!(SystemClock.now() - before < Duration::from_millis(50));
 
-    tokio::time::sleep(SECOND).await;
+    until("the link is back", || are_connected(&a, &b)).await;
     b.register(SERVICE, Arc::new(echo));
     assert!(a.ask(b.local_node(), SERVICE, Bytes::new(), SECOND).await.is_ok());
 }
@@ -171,7 +182,7 @@ async fn requests_beyond_the_limit_of_a_node_fail_at_once_until_others_are_answe
     let b = Gate::start(id("b"), transport, settings, Arc::new(SystemClock), &metrics);
     a.connect(b.local_node(), "");
     b.connect(a.local_node(), "");
-    tokio::time::sleep(SECOND).await;
+    until("both ends are connected", || are_connected(&a, &b)).await;
     let held = Arc::new(Mutex::new(Vec::new()));
     let hold = held.clone();
     let keep = move |_: &NodeId, _: Bytes, responder: Option<Responder>| {
@@ -189,7 +200,7 @@ async fn requests_beyond_the_limit_of_a_node_fail_at_once_until_others_are_answe
     }
     assert!(first.await.is_ok() && second.await.is_ok());
     let fourth = ask();
-    tokio::time::sleep(SECOND).await;
+    until("the fourth request is there", || !held.lock().is_empty()).await;
     held.lock().remove(0).reply(Bytes::new());
     assert!(fourth.await.is_ok());
 }
@@ -230,14 +241,15 @@ async fn tells_of_one_peer_keep_their_order_on_a_network_that_loses_and_reorders
 async fn a_closed_gate_sends_and_receives_nothing() {
     let (a, b) = connected(&MemoryNetwork::new(1)).await;
     let held = Arc::new(Mutex::new(Vec::new()));
+    let hold = held.clone();
     b.register(
         SERVICE,
         Arc::new(move |_: &NodeId, _: Bytes, responder: Option<Responder>| {
-            held.lock().push(responder);
+            hold.lock().push(responder);
         }),
     );
     let sent = a.ask(b.local_node(), SERVICE, Bytes::new(), 100 * SECOND);
-    tokio::time::sleep(Duration::from_millis(5)).await;
+    until("the request is there", || held.lock().len() == 1).await;
     let waiting = a.ask(b.local_node(), SERVICE, Bytes::new(), 100 * SECOND);
     a.close();
     a.close();
@@ -245,6 +257,5 @@ async fn a_closed_gate_sends_and_receives_nothing() {
     assert!(matches!(sent.await, Err(AskError::Unreachable(_))));
     assert!(matches!(waiting.await, Err(AskError::NotConnected(_))), "it was not sent");
     assert!(a.tell(b.local_node(), SERVICE, Bytes::new()).is_err());
-    tokio::time::sleep(SECOND).await;
-    assert!(!b.is_connected(a.local_node()));
+    until("the other end is gone", || !b.is_connected(a.local_node())).await;
 }

@@ -8,7 +8,13 @@
 //! The verdicts about members are in the same row, so that verdicts and changes of the lease are in
 //! one order: a verdict depends on the holder of the lease, and a condemned node neither condemns
 //! nor takes the lease.
+//!
+//! A node that is surpassed by a fitter member (`fitness`) leaves the lease to it, and gives it
+//! back when it has it: a holder without an entity type decides no homes of that type. Both end
+//! after
+//! `patience`, so that a fitter member that does not take the lease makes no standstill.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_base::backoff::{Backoff, Retry};
@@ -16,7 +22,7 @@ use antiphon_persistence::store::{FencingToken, RowVersion};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::LeaseHolder;
+use super::{LeaseHolder, fitness};
 use crate::NodeId;
 use crate::membership::{MemberState, Membership, Verdict, Verdicts};
 
@@ -93,11 +99,20 @@ pub struct LeaseCore {
     has_read: bool,
     retry: Retry,
     backoff: Backoff,
+    patience: Duration,
+    /// The time since when a fitter member is up while this node holds the lease (true), or while
+    /// the lease is free.
+    surpassed: Option<(bool, Instant)>,
+    /// The time since when the holder lacks entity types.
+    lacks_since: Option<Instant>,
+    /// The entity types that the holder has lacked for `patience`.
+    lacking: Vec<Arc<str>>,
 }
 
 impl LeaseCore {
-    /// A lease whose row was not read yet.
-    pub fn new(me: NodeId, retry_delay_max: Duration) -> Self {
+    /// A lease whose row was not read yet. `patience` is the time that a node has to start its
+    /// entity types, and that a fitter member has to take a free lease.
+    pub fn new(me: NodeId, retry_delay_max: Duration, patience: Duration) -> Self {
         Self {
             me,
             row: None,
@@ -109,6 +124,10 @@ impl LeaseCore {
             has_read: false,
             retry: Retry::default(),
             backoff: Backoff::up_to(retry_delay_max),
+            patience,
+            surpassed: None,
+            lacks_since: None,
+            lacking: Vec::new(),
         }
     }
 
@@ -123,6 +142,12 @@ impl LeaseCore {
     pub fn holder(&self) -> Option<LeaseHolder> {
         let (_, row) = self.row.as_ref()?;
         Some(LeaseHolder { holder: row.holder.clone(), token: FencingToken(row.token) })
+    }
+
+    /// The entity types of the place that its holder has lacked for a while: nobody decides their
+    /// homes. Sorted; mostly empty.
+    pub fn lacking(&self) -> &[Arc<str>] {
+        &self.lacking
     }
 
     /// The verdicts of the row; `None` before the row was read.
@@ -257,21 +282,56 @@ impl LeaseCore {
         effects.push(Effect::Change(version, row));
     }
 
-    fn act(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if !self.may_change(now) {
-            return;
+    /// Notes the entity types that the holder lacks.
+    fn note_lacking(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let holder = self.row.as_ref().and_then(|(_, row)| row.holder.as_ref());
+        let lacks = holder.map(|holder| fitness::lacking(holder, &self.members));
+        let mut lacks = lacks.unwrap_or_default();
+        if lacks.is_empty() {
+            self.lacks_since = None;
+        } else if now < *self.lacks_since.get_or_insert(now) + self.patience {
+            lacks.clear();
         }
+        if self.lacking != lacks {
+            self.lacking = lacks;
+            effects.push(Effect::Publish);
+        }
+    }
+
+    /// Returns whether a fitter member is up, and whether this has lasted for `patience` while this
+    /// node holds the lease, or while the lease is free.
+    fn surpassed(&mut self, now: Instant, is_mine: bool, is_free: bool) -> (bool, bool) {
+        let is_of_interest = is_mine || is_free;
+        if !is_of_interest || !fitness::is_surpassed(&self.me, &self.members) {
+            self.surpassed = None;
+            return (false, false);
+        }
+        let since = match self.surpassed {
+            Some((of_mine, since)) if of_mine == is_mine => since,
+            Some(_) | None => now,
+        };
+        self.surpassed = Some((is_mine, since));
+        (true, now >= since + self.patience)
+    }
+
+    fn act(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        self.note_lacking(now, effects);
         let (version, row) = self.current();
         let LeaseRow { holder, token, condemned } = row;
         let is_mine = holder.as_ref() == Some(&self.me);
+        let is_free = holder.is_none_or(|holder| {
+            self.members.get(&holder).is_none_or(|member| member.state == MemberState::Dead)
+        });
+        let (is_surpassed, is_overdue) = self.surpassed(now, is_mine, is_free);
+        if !self.may_change(now) {
+            return;
+        }
         let is_condemned = condemned.iter().any(|verdict| verdict.id == self.me);
-        let next = if self.releasing {
-            is_mine.then_some(None)
+        let next = if self.releasing || is_mine {
+            (is_mine && (self.releasing || is_overdue)).then_some(None)
         } else {
-            let is_free = holder.is_none_or(|holder| {
-                self.members.get(&holder).is_none_or(|member| member.state == MemberState::Dead)
-            });
-            (self.may_take && is_free && !is_mine && !is_condemned).then(|| Some(self.me.clone()))
+            let has_turn = is_free && (!is_surpassed || is_overdue);
+            (self.may_take && has_turn && !is_condemned).then(|| Some(self.me.clone()))
         };
         if let Some(holder) = next {
             // an incarnation is above every token that was given before the store went back to an

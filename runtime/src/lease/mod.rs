@@ -1,6 +1,7 @@
 //! The coordinator lease of each place.
 
 mod core;
+mod fitness;
 mod state;
 
 pub(crate) use self::core::{COORDINATOR, LEASES};

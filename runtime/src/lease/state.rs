@@ -25,6 +25,9 @@ pub struct LeaseState {
     pub held: Option<FencingToken>,
     /// By place, the holder that was last read. A place whose lease was never taken has no entry.
     pub holders: BTreeMap<Arc<str>, LeaseHolder>,
+    /// Entity types that members of the own place have and the holder of its lease has lacked for
+    /// twice `renew_timeout`: nobody decides the homes of their shards. Sorted.
+    pub lacking: Vec<Arc<str>>,
 }
 
 impl LeaseState {

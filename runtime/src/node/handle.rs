@@ -57,6 +57,15 @@ pub(super) struct Inner {
 }
 
 /// A running node. Cheap to clone; all clones are the same node.
+///
+/// ```
+/// use antiphon_runtime::Node;
+///
+/// /// The text of an own route: `shop.example:7000@3 in DC-A, drains: false`.
+/// fn about(node: &Node) -> String {
+///     format!("{} in {}, drains: {}", node.id(), node.place(), node.is_leaving())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Node {
     pub(super) inner: Arc<Inner>,

@@ -10,6 +10,7 @@ pub(super) struct DriverMetrics {
     pub(super) probes_missed: IntCounterVec,
     pub(super) live: IntGauge,
     pub(super) token: IntGauge,
+    pub(super) lacking: IntGauge,
 }
 
 impl DriverMetrics {
@@ -21,6 +22,7 @@ impl DriverMetrics {
             probes_missed: metrics.counters_of("antiphon_probes_missed_total"),
             live: metrics.gauge_of("antiphon_node_live"),
             token: metrics.gauge_of("antiphon_lease_token"),
+            lacking: metrics.gauge_of("antiphon_lease_types_lacking"),
         }
     }
 

@@ -88,7 +88,7 @@ mod tests {
 
     fn known(holder: Option<&str>, token: u64) -> LeaseState {
         let lease = LeaseHolder { holder: holder.map(id), token: FencingToken(token) };
-        LeaseState { held: None, holders: [("A".into(), lease)].into() }
+        LeaseState { holders: [("A".into(), lease)].into(), ..LeaseState::default() }
     }
 
     #[test]

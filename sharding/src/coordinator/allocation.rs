@@ -5,9 +5,9 @@
 //!   that the type has no such replica at this place.
 //! - A shard gets no first home while a member says that its replica is at another place: both
 //!   places would have entities of that name. A shard that had a home goes on.
-//! - A shard without a home goes to the candidate with the fewest shards; among several, to one
-//!   with the fewest shards of the same number of other replicas, so that a lost node takes few
-//!   entities with all their replicas. Without a candidate it waits: for a node with its role.
+//! - A shard without a home goes to the candidate with the fewest shards. A *sibling*, a shard of
+//!   the same number of another replica, counts as two more: a lost node should not take entities
+//!   with all their replicas. Without a candidate it waits: for a node with its role.
 //! - All shards of a node that leaves move away, if another node can take them.
 //! - A move ends without a new home when its home is gone, or is at work and no candidate is left:
 //!   the shard stays there.
@@ -15,7 +15,13 @@
 //!   role: a node that does not know the role assigned them (an earlier version, or a table of
 //!   `replicas` without it), or the home has started again without it.
 //! - While no move that can go on is under way, shards move from the node with the most shards to
-//!   the node with the fewest, until their counts differ by less than two.
+//!   the node with the fewest, until their counts differ by less than two. No such move brings
+//!   siblings together, so no two siblings are chosen at the same time.
+//! - Then a shard moves away from a sibling to a candidate with fewer siblings of it that has no
+//!   more shards. Each such move leaves fewer siblings together, and no other move brings them
+//!   together again, so the moves end.
+//! - A move for balance, or apart, is planned for a node: the shard goes there when its home has
+//!   stopped it, if that node can still take it, and not to more siblings than elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +40,15 @@ pub(super) struct Move {
     pub(super) id: MoveId,
     /// True when the home has stopped the shard.
     pub(super) has_stopped: bool,
+    /// The node that the move was planned for; `None`: any.
+    pub(super) to: Option<NodeId>,
 }
+
+/// The shards that shall move, each with the node that the move is planned for; `None`: any.
+pub(super) type Planned = Vec<(ShardId, Option<NodeId>)>;
+
+/// The replicas of each shard number, with their homes.
+type Numbers<'a> = BTreeMap<u16, Vec<(&'a ReplicaId, &'a NodeId)>>;
 
 /// The homes of today, as the allocation sees them.
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +89,8 @@ impl<'a> Allocation<'a> {
         self.members.is_gone(node) || self.moves.get(shard).is_some_and(|going| going.has_stopped)
     }
 
-    /// Assigns each homeless shard to the candidate with the fewest shards.
+    /// Assigns each homeless shard to the node that its move was planned for, or to the candidate
+    /// with the fewest shards.
     pub(super) fn assign(self, homeless: &[ShardId]) -> BTreeMap<ShardId, NodeId> {
         let mut counts = self.counts();
         for shard in homeless {
@@ -92,8 +107,7 @@ impl<'a> Allocation<'a> {
         let mut assigned = BTreeMap::new();
         for shard in homeless {
             let siblings = by_number.entry(shard.number).or_default();
-            let fewest = self.fewest(shard, &counts, siblings);
-            let (node, _) = fewest.expect("only shards that can move");
+            let node = self.next_home(shard, &counts, siblings);
             counts.entry(node).and_modify(|count| *count += 1);
             siblings.push(node);
             assigned.insert(shard.clone(), node.clone());
@@ -101,18 +115,39 @@ impl<'a> Allocation<'a> {
         assigned
     }
 
-    /// The candidate of a shard with the fewest shards, and their number. `siblings` are the nodes
-    /// of the shards of the same number, of other replicas.
+    /// The new home of a shard. `siblings` are the nodes of its siblings.
+    fn next_home(
+        self,
+        shard: &ShardId,
+        counts: &BTreeMap<&'a NodeId, usize>,
+        siblings: &[&NodeId],
+    ) -> &'a NodeId {
+        let fewest = self.fewest(shard, counts, siblings).expect("only shards that can move");
+        let to = self.moves.get(shard).and_then(|going| going.to.as_ref());
+        let mut candidates = self.candidates_of(shard).iter();
+        let planned = to.and_then(|to| candidates.find(|node| **node == to).copied());
+        let together = sibling_count(siblings, fewest);
+        planned.filter(|node| sibling_count(siblings, node) <= together).unwrap_or(fewest)
+    }
+
+    /// The candidate of a shard with the lowest weight. `siblings` are the nodes of the shards of
+    /// the same number, of other replicas.
     fn fewest(
         self,
         shard: &ShardId,
         counts: &BTreeMap<&'a NodeId, usize>,
         siblings: &[&NodeId],
-    ) -> Option<(&'a NodeId, usize)> {
-        let counted = self.candidates_of(shard).iter().map(|node| (*node, counts[node]));
-        let sibling_count =
-            |node: &NodeId| siblings.iter().filter(|sibling| **sibling == node).count();
-        counted.min_by_key(|(node, count)| (*count, sibling_count(node)))
+    ) -> Option<&'a NodeId> {
+        lightest(self.candidates_of(shard).iter().copied(), counts, siblings)
+    }
+
+    /// The homes by the number of the shard.
+    fn numbers(self) -> Numbers<'a> {
+        let mut numbers = Numbers::new();
+        for (shard, node) in self.homes {
+            numbers.entry(shard.number).or_default().push((&shard.replica, node));
+        }
+        numbers
     }
 
     /// Number of shards of each candidate.
@@ -174,41 +209,117 @@ impl<'a> Allocation<'a> {
 
     /// Shards to take from the nodes with the most, until the counts differ by less than two. At
     /// most `moves_max` shards; none while a move that can go on is under way.
-    pub(super) fn unbalanced(self, moves_max: usize) -> Vec<ShardId> {
+    pub(super) fn unbalanced(self, moves_max: usize) -> Planned {
+        let mut counts = self.counts();
+        if self.going_on() > 0 || is_balanced(&counts) {
+            return Vec::new();
+        }
+        let numbers = self.numbers();
+        let (mut planned, mut taken) = (Vec::new(), BTreeSet::new());
+        while planned.len() < moves_max && !is_balanced(&counts) {
+            let next = self.next_move(&counts, &numbers, &taken);
+            let Some((shard, most, least)) = next else { break };
+            taken.insert(shard.number);
+            counts.entry(most).and_modify(|count| *count -= 1);
+            counts.entry(least).and_modify(|count| *count += 1);
+            planned.push((shard.clone(), Some(least.clone())));
+        }
+        planned
+    }
+
+    /// Shards to take from nodes with a sibling of theirs, to candidates with fewer siblings and no
+    /// more shards. At most `moves_max` shards; none while a move that can go on is under way.
+    pub(super) fn crowded(self, moves_max: usize) -> Planned {
         if self.going_on() > 0 {
             return Vec::new();
         }
-        let mut counts = self.counts();
-        let mut taken: BTreeSet<&ShardId> = BTreeSet::new();
-        while taken.len() < moves_max {
-            let Some((shard, most, least)) = self.next_move(&counts, &taken) else { break };
-            taken.insert(shard);
-            counts.entry(most).and_modify(|count| *count -= 1);
+        let (mut counts, numbers) = (self.counts(), self.numbers());
+        let (mut planned, mut taken) = (Vec::new(), BTreeSet::new());
+        for (shard, node) in self.homes {
+            if planned.len() >= moves_max {
+                break;
+            }
+            let siblings = siblings_of(&numbers, shard);
+            let together = sibling_count(&siblings, node);
+            // two siblings that both move could meet again
+            let moves = taken.contains(&shard.number) || self.moves.contains_key(shard);
+            let Some(count) = counts.get(node).copied().filter(|_| together > 0 && !moves) else {
+                continue;
+            };
+            let candidates = self.candidates_of(shard).iter().copied();
+            let better = candidates.filter(|candidate| {
+                counts[candidate] <= count && sibling_count(&siblings, candidate) < together
+            });
+            let Some(least) = lightest(better, &counts, &siblings) else { continue };
+            taken.insert(shard.number);
+            counts.entry(node).and_modify(|count| *count -= 1);
             counts.entry(least).and_modify(|count| *count += 1);
+            planned.push((shard.clone(), Some(least.clone())));
         }
-        taken.into_iter().cloned().collect()
+        planned
     }
 
     /// The first shard of the node with the most shards that has at least two more than a candidate
-    /// of the shard; with that node and that candidate.
+    /// of the shard; with that node and that candidate. Shards of the numbers `taken` stay.
     fn next_move(
         self,
         counts: &BTreeMap<&'a NodeId, usize>,
-        taken: &BTreeSet<&ShardId>,
+        numbers: &Numbers<'a>,
+        taken: &BTreeSet<u16>,
     ) -> Option<(&'a ShardId, &'a NodeId, &'a NodeId)> {
         let mut best = None;
         for (shard, node) in self
             .homes
             .iter()
-            .filter(|(shard, _)| !taken.contains(shard) && !self.moves.contains_key(shard))
+            .filter(|(shard, _)| !taken.contains(&shard.number) && !self.moves.contains_key(shard))
         {
             let Some(high) = counts.get(node).copied() else { continue };
-            let Some((least, low)) = self.fewest(shard, counts, &[]) else { continue };
             let is_best = best.as_ref().is_none_or(|(most, _)| (high, node) > *most);
-            if high >= low + 2 && is_best {
+            if !is_best {
+                continue;
+            }
+            let siblings = siblings_of(numbers, shard);
+            let together = sibling_count(&siblings, node);
+            let Some(least) = self.fewest(shard, counts, &siblings) else { continue };
+            let keeps_apart = sibling_count(&siblings, least) <= together;
+            if high >= counts[least] + 2 && keeps_apart {
                 best = Some(((high, node), (shard, node, least)));
             }
         }
         best.map(|(_, found)| found)
     }
+}
+
+/// Returns whether no two candidates differ by two shards or more.
+fn is_balanced(counts: &BTreeMap<&NodeId, usize>) -> bool {
+    let (most, least) = (counts.values().max(), counts.values().min());
+    most.zip(least).is_none_or(|(most, least)| *most < least + 2)
+}
+
+/// The nodes of the siblings of a shard.
+fn siblings_of<'a>(numbers: &Numbers<'a>, shard: &ShardId) -> Vec<&'a NodeId> {
+    let all = numbers.get(&shard.number).into_iter().flatten();
+    all.filter(|(replica, _)| **replica != shard.replica).map(|(_, node)| *node).collect()
+}
+
+/// The node with the lowest weight, and with the fewest shards of those.
+fn lightest<'a>(
+    nodes: impl Iterator<Item = &'a NodeId>,
+    counts: &BTreeMap<&'a NodeId, usize>,
+    siblings: &[&NodeId],
+) -> Option<&'a NodeId> {
+    nodes.min_by_key(|node| {
+        let count = counts[node];
+        (weight(count, sibling_count(siblings, node)), count)
+    })
+}
+
+/// The number of siblings at a node, of those at `siblings`.
+fn sibling_count(siblings: &[&NodeId], node: &NodeId) -> usize {
+    siblings.iter().filter(|sibling| **sibling == node).count()
+}
+
+/// The weight of a candidate with this number of shards, and of siblings of the shard.
+fn weight(count: usize, together: usize) -> usize {
+    count + 2 * together
 }

@@ -10,7 +10,7 @@ use antiphon_persistence::store::FencingToken;
 use antiphon_runtime::{Member, MemberState, Membership, NodeId};
 use tokio::time::Instant;
 
-use super::allocation::{Allocation, Candidates, Move};
+use super::allocation::{Allocation, Candidates, Move, Planned};
 use super::{Home, Homes, HomesVersion, MoveId};
 use crate::{Roles, ShardId, roles};
 
@@ -383,20 +383,24 @@ impl CoordinatorCore {
             effects.push(Effect::Publish(active.told()));
             return;
         }
-        let mut moving = allocation.leaving();
+        let any = |shard| (shard, None);
+        let mut moving: Planned = allocation.leaving().into_iter().map(any).collect();
         if moving.is_empty() && now >= active.rebalance_at {
             active.rebalance_at = now + self.settings.rebalance_interval;
             let moves_max = self.settings.rebalance_moves_max;
-            moving = allocation.misplaced(moves_max);
+            moving = allocation.misplaced(moves_max).into_iter().map(any).collect();
             if moving.is_empty() {
                 moving = allocation.unbalanced(moves_max);
+            }
+            if moving.is_empty() {
+                moving = allocation.crowded(moves_max);
             }
         }
         if !moving.is_empty() {
             active.change += 1;
             let id = active.version();
-            for shard in moving {
-                active.moves.insert(shard, Move { id, has_stopped: false });
+            for (shard, to) in moving {
+                active.moves.insert(shard, Move { id, has_stopped: false, to });
             }
             effects.push(Effect::Publish(active.told()));
         }

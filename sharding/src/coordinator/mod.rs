@@ -23,6 +23,8 @@ pub use self::core::{CoordinatorCore, CoordinatorSettings, Effect, Input};
 pub use self::homes::{Home, Homes, HomesVersion, MoveId};
 
 #[cfg(test)]
+mod allocation_tests;
+#[cfg(test)]
 mod role_tests;
 #[cfg(test)]
 mod tests;

@@ -265,3 +265,48 @@ fn replicas_of_an_entity_go_to_different_nodes_if_that_costs_no_balance() {
     assert_eq!(fixture.homes("any"), ["a", "b"]);
     assert_eq!(fixture.homes("one"), ["b", "a"]);
 }
+
+#[test]
+fn replicas_of_an_entity_that_came_together_on_one_node_are_moved_apart_in_balance() {
+    let stored = [("any", 0, "a"), ("one", 0, "a"), ("any", 1, "b"), ("one", 1, "b")];
+    let mut fixture = Fixture::new(&stored, &[("a", "one"), ("b", "one")]);
+    fixture.hosts(&["a", "b"]);
+    for _ in 0..4 {
+        fixture.wait();
+    }
+    let (any, one) = (fixture.homes("any"), fixture.homes("one"));
+    assert!((0..2).all(|number| any[number] != one[number]), "{any:?} {one:?}");
+    let at_a = any.iter().chain(&one).filter(|home| *home == "a").count();
+    assert_eq!(at_a, 2, "{any:?} {one:?}");
+}
+
+proptest::proptest! {
+    /// Moves for balance and moves apart do not undo each other.
+    #[test]
+    fn the_moves_end_in_balance_with_the_replicas_of_each_entity_apart(
+        at in proptest::collection::vec(0..3_usize, 6),
+    ) {
+        let names = ["a", "b", "c"];
+        let shards = ["any", "one", "two"].into_iter().flat_map(|name| [(name, 0), (name, 1)]);
+        let stored: Vec<_> =
+            shards.zip(&at).map(|((name, number), at)| (name, number, names[*at])).collect();
+        let mut fixture = Fixture::new(&stored, &names.map(|name| (name, "one two")));
+        fixture.hosts(&names);
+        for _ in 0..12 {
+            fixture.wait();
+        }
+        let all = |fixture: &Fixture| ["any", "one", "two"].map(|name| fixture.homes(name));
+        let homes = all(&fixture);
+        fixture.wait();
+        proptest::prop_assert_eq!(&all(&fixture), &homes, "no shard moves any more");
+        for number in 0..2 {
+            let apart: std::collections::BTreeSet<_> =
+                homes.iter().map(|homes| &homes[number]).collect();
+            proptest::prop_assert_eq!(apart.len(), 3, "{:?}", homes);
+        }
+        for name in names {
+            let count = homes.iter().flatten().filter(|home| *home == name).count();
+            proptest::prop_assert_eq!(count, 2, "{:?}", homes);
+        }
+    }
+}

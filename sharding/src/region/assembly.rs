@@ -236,6 +236,7 @@ where
         }
         self.routing.ways().look();
         self.look_for_relays();
+        self.reminding.tick();
         self.parts.node.report_hosted(self.parts.layout.entity_type(), hosted);
         self.status.tick();
     }

@@ -118,7 +118,7 @@ where
             None if wire.replies > 0 => Claim::open_with(metadata),
             None => Claim::unlimited_with(metadata),
         };
-        let claim = claim.asked_by(wire.askers);
+        let claim = claim.asked_by(wire.askers).in_session(wire.session);
         match decode_command(&wire.command, sender, &claim) {
             Ok(command) => {
                 // freed now, while the command itself may wait

@@ -63,6 +63,23 @@ impl<E: EventSourced> LocalShard<E> {
         self.loops.iter().for_each(RunningLoop::way_opened);
     }
 
+    /// Hands a command to its entity, if the entity is active and takes it. A command that it does
+    /// not take, for any reason, comes back.
+    pub(super) fn offer(
+        &mut self,
+        now: Instant,
+        entity: &str,
+        command: E::Command,
+        claim: Claim,
+    ) -> Result<(), (E::Command, Claim)> {
+        match self.handles.get(entity) {
+            Some(handle) if self.lifecycle.forwards(now, entity, Use::Command) => {
+                handle.offer(command, claim)
+            }
+            Some(_) | None => Err((command, claim)),
+        }
+    }
+
     /// Hands a command to an active entity. A command for another entity comes back.
     pub(super) fn hand_over(
         &mut self,

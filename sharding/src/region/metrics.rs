@@ -31,6 +31,7 @@ pub(crate) struct RegionMetrics {
     /// From the time at which a reminder was due until it was handed to its entity first.
     pub(super) reminder_late: Histogram,
     pub(super) reminders_in_flight: IntGauge,
+    pub(super) reminders_unowned: IntGauge,
 }
 
 impl RegionMetrics {
@@ -53,6 +54,7 @@ impl RegionMetrics {
             reminders: metrics.counters_of("antiphon_reminders_total"),
             reminder_late: late.with_label_values(&[entity_type]),
             reminders_in_flight: of_type(metrics.gauges_of("antiphon_reminders_in_flight")),
+            reminders_unowned: of_type(metrics.gauges_of("antiphon_reminders_unowned")),
         }
     }
 

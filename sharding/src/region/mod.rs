@@ -56,7 +56,6 @@ mod status;
 mod ways;
 
 pub(crate) use assembly::Region;
-pub(crate) use envelope::Envelope;
 pub(crate) use host::Host;
 pub(crate) use layout::Layout;
 pub(crate) use parts::RegionParts;

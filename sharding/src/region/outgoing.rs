@@ -112,6 +112,7 @@ where
             replica: replica.as_str().into(),
             metadata: sent.claim.metadata().clone(),
             askers: sent.claim.askers().cloned(),
+            session: sent.claim.session().cloned(),
             command: encoded.clone(),
         };
         let gate = self.parts.node.gate();

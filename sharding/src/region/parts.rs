@@ -20,6 +20,8 @@ pub(crate) struct RegionParts {
     pub(crate) node: Node,
     pub(crate) layout: Layout,
     pub(crate) settings: ShardingSettings,
+    /// Commands go through their codec also within this node.
+    pub(crate) encodes_commands: bool,
     /// The replicas of the own place, those of the node's roles first.
     pub(crate) near: Vec<ReplicaId>,
     /// Replicas of the own place that had homes before this node came, and that it does not have.
@@ -30,12 +32,27 @@ pub(crate) struct RegionParts {
 }
 
 impl RegionParts {
-    pub(crate) fn new(node: Node, layout: Layout, settings: ShardingSettings) -> Arc<Self> {
+    pub(crate) fn new(
+        node: Node,
+        layout: Layout,
+        settings: ShardingSettings,
+        encodes_commands: bool,
+    ) -> Arc<Self> {
         let metrics = RegionMetrics::new(node.metrics(), layout.entity_type());
         let (coordinators, refusals) = (Coordinators::of(&node), Refusals::of(&node));
         let near = layout.near(node.place(), &node.settings().roles);
         let strange = Mutex::default();
-        Arc::new(Self { node, layout, settings, near, strange, metrics, coordinators, refusals })
+        Arc::new(Self {
+            node,
+            layout,
+            settings,
+            encodes_commands,
+            near,
+            strange,
+            metrics,
+            coordinators,
+            refusals,
+        })
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -50,6 +67,16 @@ impl RegionParts {
     /// A line for each member with other replicas of the type than this node.
     pub(super) fn differences(&self) -> Vec<String> {
         differences(&self.layout, self.node.id(), &self.node.members().borrow())
+    }
+
+    /// The reason why nobody decides the homes of the type at the own place; `None`: somebody does.
+    pub(super) fn lacks_coordinator(&self) -> Option<String> {
+        let leases = self.node.coordinator_lease().borrow().clone();
+        let (entity_type, place) = (self.layout.entity_type(), self.node.place());
+        let holder = leases.holder_of(place).filter(|_| leases.lacking.contains(entity_type))?;
+        Some(format!(
+            "`{holder}` holds the coordinator lease of place `{place}` and has not started `{entity_type}`: nobody decides the homes of its shards there. Give all nodes of the place the same entity types"
+        ))
     }
 
     /// The reason why the homes of the own place name replicas that this node does not have.

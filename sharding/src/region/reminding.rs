@@ -1,6 +1,7 @@
 //! Hands reminders that are due to their entities: the task of the scanner, at the node that holds
 //! the lease of the place, and the way of a row to the home of its entity.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use antiphon_persistence::entity::EventSourced;
 use antiphon_persistence::identity::ReplicationId;
 use antiphon_persistence::store::ReminderRow;
 use antiphon_runtime::LeaseState;
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -18,13 +20,16 @@ use super::envelope::Message;
 use super::parts::RegionParts;
 use super::routing::Routing;
 use crate::admission::{Refusal, Sender};
-use crate::reminders::{Effect, Input, Page, Scanner, ScannerSettings};
+use crate::reminders::{Effect, Input, Page, Scanner, ScannerSettings, Unowned, Walked};
 use crate::wire::{SHARDING, Wire};
 
 /// Hands reminders of one entity type to their entities.
 pub(super) struct Reminding<E: EventSourced> {
     parts: Arc<RegionParts>,
     routing: Arc<Routing<E>>,
+    /// Rows for entities of this node that are not due by its clock yet.
+    early: Mutex<BTreeSet<ReminderRow>>,
+    unowned: Mutex<Unowned>,
 }
 
 impl<E: EventSourced> Reminding<E>
@@ -32,7 +37,8 @@ where
     E::Command: Serialize + DeserializeOwned,
 {
     pub(super) fn new(parts: Arc<RegionParts>, routing: Arc<Routing<E>>) -> Arc<Self> {
-        Arc::new(Self { parts, routing })
+        let (early, unowned) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { parts, routing, early, unowned })
     }
 
     /// Starts the task of the scanner, if this place has a replica. It ends with the region.
@@ -97,6 +103,7 @@ where
         match reminders.due(entity_type, until, after, row_count_max).await {
             Ok(mut rows) => {
                 let last = rows.last().filter(|_| rows.len() >= row_count_max).cloned();
+                self.look_for_unowned((after, last.as_ref()), &rows).await;
                 // a journal may be common to the replicas of several places; and a row of a shard
                 // without a home takes no room of the others until there is a home
                 rows.retain(|row| self.has_home(row));
@@ -107,6 +114,45 @@ where
                 tracing::debug!(%entity_type, %error, "due reminders cannot be read; tried again until it succeeds");
                 None
             }
+        }
+    }
+
+    /// Counts the rows of a page whose replica the type does not have, and removes those of
+    /// replicas that are said to be removed.
+    async fn look_for_unowned(
+        &self,
+        (after, last): (Option<&ReminderRow>, Option<&ReminderRow>),
+        rows: &[ReminderRow],
+    ) {
+        let (layout, settings) = (&self.parts.layout, &self.parts.settings);
+        let replica_of = |row: &ReminderRow| {
+            let id = ReplicationId::parse(row.persistence_id.as_str()).ok();
+            id.map(|id| id.replica_id().clone())
+        };
+        let is_owned =
+            |row: &&ReminderRow| replica_of(row).is_some_and(|replica| layout.is_replica(&replica));
+        let is_removed = |row: &ReminderRow| {
+            replica_of(row).is_some_and(|replica| {
+                settings.removed_replicas.iter().any(|removed| removed == replica.as_str())
+            })
+        };
+        let unowned = rows.iter().filter(|row| !is_owned(row)).cloned();
+        let (removed, unowned): (Vec<_>, Vec<_>) = unowned.partition(is_removed);
+        if !removed.is_empty() {
+            let outcome = match self.parts.node.stores().reminders.remove(&removed).await {
+                Ok(()) => "removed",
+                Err(_) => "not_removed",
+            };
+            self.parts.metrics.count_reminders(outcome, removed.len() as u64);
+        }
+        let at = (self.parts.now(), self.parts.node.settings().fault_log_interval);
+        let walked = self.unowned.lock().page(at, (after, last), &unowned);
+        let Some(Walked { count: unowned, told }) = walked else { return };
+        self.parts.metrics.reminders_unowned.set(count(unowned));
+        if let Some(row) = told {
+            let entity_type = layout.entity_type();
+            let id = &row.persistence_id;
+            tracing::warn!(%entity_type, count = unowned, first = %id, due = %row.due, "due reminders belong to a replica that this entity type does not have: nobody fires them. Add the replica again, or name it in `sharding.removed_replicas`, and they are removed");
         }
     }
 
@@ -169,7 +215,7 @@ where
 
     /// Takes a row from another node of the place. The entity asks the store before it fires, so a
     /// node that lies about a row makes nothing happen. A row that is not due by the clock of this
-    /// node comes again.
+    /// node waits here, within a bound; beyond it, the row comes again.
     pub(super) fn arrived(&self, from: Sender<'_>, row: ReminderRow) {
         if **from.place != *self.parts.node.place() {
             return self.parts.refusals.refused(from.id, Refusal::OtherReminder);
@@ -178,6 +224,26 @@ where
             return self.parts.refusals.refused(from.id, Refusal::Malformed);
         }
         if row.due <= self.wall() {
+            return self.take(row);
+        }
+        // the clock of the node that has found it is ahead
+        self.parts.metrics.count_reminders("early", 1);
+        let mut early = self.early.lock();
+        if early.len() < self.parts.settings.reminders_in_flight_max {
+            early.insert(row);
+        }
+    }
+
+    /// Takes the rows whose time has come by the clock of this node.
+    pub(super) fn tick(&self) {
+        loop {
+            let Some(row) = ({
+                let mut early = self.early.lock();
+                let is_due = early.first().is_some_and(|row| row.due <= self.wall());
+                if is_due { early.pop_first() } else { None }
+            }) else {
+                return;
+            };
             self.take(row);
         }
     }

@@ -144,6 +144,11 @@ impl<T> Route<T> {
         self.target == Target::Here
     }
 
+    /// Returns whether a command that arrives now is `Local` or `LocalIfActive`.
+    pub fn is_open(&self) -> bool {
+        self.waiting.is_empty() && self.is_here()
+    }
+
     /// Returns whether the shard is here, draining or not.
     pub fn is_hosting(&self) -> bool {
         matches!(self.target, Target::Here | Target::Draining(_))
@@ -176,7 +181,7 @@ impl<T> Route<T> {
         reach: impl FnOnce(&NodeId) -> Reach,
     ) -> Option<Effect<T>> {
         let is_first = self.waiting.is_empty();
-        if is_first && self.target == Target::Here {
+        if self.is_open() {
             return Some(match backlog {
                 Backlog::Low => Effect::Local(message),
                 Backlog::High => Effect::LocalIfActive(message),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use antiphon_persistence::entity::{EventSourced, PeerHas};
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
-use antiphon_persistence::reply::{ReplyError, refuse_claimed};
+use antiphon_persistence::reply::{Claim, ReplyError, refuse_claimed};
 use antiphon_persistence::store::Change;
 use antiphon_runtime::NodeId;
 use serde::Serialize;
@@ -95,9 +95,25 @@ where
     }
 
     /// Takes a command of the caller at the time `now`; the caller does the work that was put aside
-    /// for the shard.
-    pub(crate) fn send_to(&self, now: Instant, index: usize, envelope: Envelope<E::Command>) {
-        self.deliver_in(now, index, self.slots.lock(index).work_here(), envelope);
+    /// for the shard. Most commands are for an active entity of a shard that lives here: they take
+    /// the shortest way, which starts no task.
+    pub(crate) fn send_to(
+        &self,
+        now: Instant,
+        (index, entity): (usize, &Arc<str>),
+        command: E::Command,
+        claim: Claim,
+    ) {
+        let mut slot = self.slots.lock(index).work_here();
+        let (command, claim) = match slot.offer(now, entity, command, claim) {
+            Ok(()) => return,
+            Err(left) => left,
+        };
+        // the thread may have no runtime, or one of the application's that ends early: the tasks
+        // that start here are the node's
+        let _entered = self.parts.node.runtime().enter();
+        let envelope = Envelope { entity: entity.clone(), command, hops: 0, claim };
+        self.deliver_in(now, index, slot, envelope);
     }
 
     fn deliver_in(

@@ -23,6 +23,7 @@ use antiphon_runtime::NodeId;
 use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::envelope::{Envelope, Message};
 use super::local_shard::LocalShard;
@@ -77,6 +78,21 @@ impl<E: EventSourced> Slot<E> {
     /// Puts aside work that must not be done under the lock.
     pub(super) fn later(&mut self, later: Later<E>) {
         self.later.push_back(later);
+    }
+
+    /// Hands a command to its entity, if the entity is active here and no other command of the
+    /// shard has to go before. A command that is not handed over comes back.
+    pub(super) fn offer(
+        &mut self,
+        now: Instant,
+        entity: &str,
+        command: E::Command,
+        claim: Claim,
+    ) -> Result<(), (E::Command, Claim)> {
+        match &mut self.shard {
+            Some(shard) if self.route.is_open() => shard.offer(now, entity, command, claim),
+            Some(_) | None => Err((command, claim)),
+        }
     }
 
     /// Returns whether so much work is put aside that no more commands are taken.
@@ -214,6 +230,8 @@ where
 
     /// Does the work that was put aside, for a caller that has marked the slot as busy.
     fn work(&self, index: usize) {
+        // the tasks that start here are the node's
+        let _entered = self.parts.node.runtime().enter();
         for _ in 0..TURN_MAX {
             let mut slot = self.all[index].lock();
             let Some(later) = slot.later.pop_front() else {

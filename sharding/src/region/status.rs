@@ -95,10 +95,12 @@ where
         roles.filter_map(|(replica, _)| self.parts.lacks_nodes(replica)).collect()
     }
 
-    /// The faults that an operator should mend while the node is ready: replicas without nodes of
-    /// their role, and members with other replicas.
+    /// The faults that an operator should mend while the node is ready: a place without a
+    /// coordinator for the type, replicas without nodes of their role, and members with other
+    /// replicas.
     pub(super) fn warnings(&self) -> Vec<String> {
-        let mut warnings = self.without_role();
+        let mut warnings: Vec<String> = self.parts.lacks_coordinator().into_iter().collect();
+        warnings.extend(self.without_role());
         warnings.extend(self.parts.differences());
         warnings
     }
@@ -176,7 +178,9 @@ where
                 None => (String::new(), None),
             };
             let replicas = replicas_of(&homeless);
-            let reason = replicas.iter().find_map(|replica| self.parts.lacks_nodes(replica));
+            let reason = self.parts.lacks_coordinator();
+            let reason = reason
+                .or_else(|| replicas.iter().find_map(|replica| self.parts.lacks_nodes(replica)));
             // a coordinator that does not know the replica gives its shards no home
             let reason = reason.or_else(|| self.parts.differences().into_iter().next());
             let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));

@@ -12,7 +12,12 @@
 //! A read begins with the row that is due first. A page full of rows that are all known is followed
 //! by the page behind it. A row that was handed over more than once is *stuck*: it takes no room of
 //! the new ones, so that entities that fail do not keep out others. When too many are stuck, the
-//! one with the most tries is forgotten, and begins anew when a read meets it.
+//! one with the most tries is forgotten.
+//!
+//! The scanner goes *round*: a row that is not known is handed over when it is behind all that this
+//! round has handed over, so each row has its turn before any has a second one, however many are
+//! stuck. The round ends when no further row is due; where all rows find room, each read is a
+//! round. Within a round, reads begin at the first row that is under way.
 //!
 //! Invariants: at most `in_flight_max` rows are under way and not stuck, and at most as many are
 //! stuck; one page at a time is read; without the lease nothing is read, under way or handed over.
@@ -21,6 +26,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use antiphon_base::backoff::{Backoff, Jitter};
+use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::store::ReminderRow;
 use tokio::time::Instant;
 
@@ -90,6 +96,8 @@ pub struct Scanner {
     read_at: Option<Instant>,
     /// The row behind which the next page begins.
     after: Option<ReminderRow>,
+    /// The last row that this round has handed over for the first time; `None`: the round begins.
+    reached: Option<ReminderRow>,
     under_way: BTreeMap<ReminderRow, UnderWay>,
     /// Number of rows that are under way and not stuck.
     new_count: usize,
@@ -100,9 +108,16 @@ pub struct Scanner {
 impl Scanner {
     /// A scanner without the lease.
     pub fn new(now: Instant, settings: ScannerSettings) -> Self {
-        let (after, under_way) = (None, BTreeMap::new());
-        let read_at = Some(now);
-        Self { settings, holds: false, read_at, after, under_way, new_count: 0, failures: 0 }
+        Self {
+            settings,
+            holds: false,
+            read_at: Some(now),
+            after: None,
+            reached: None,
+            under_way: BTreeMap::new(),
+            new_count: 0,
+            failures: 0,
+        }
     }
 
     /// Number of rows that are under way.
@@ -136,7 +151,7 @@ impl Scanner {
         // another holder goes on without knowledge of the rows that are under way
         self.holds = holds;
         self.under_way.clear();
-        (self.after, self.new_count, self.failures) = (None, 0, 0);
+        (self.after, self.reached, self.new_count, self.failures) = (None, None, 0, 0);
         if self.read_at.is_some() {
             self.read_at = Some(now);
         }
@@ -167,26 +182,47 @@ impl Scanner {
         let mut effects = Vec::new();
         let mut has_room = true;
         for row in rows {
+            // a new row without room keeps out the new ones behind it, but not those that are under
+            // way: these make room when they become stuck
+            if !has_room && !self.under_way.contains_key(&row) {
+                continue;
+            }
             match self.hand_over(now, &row) {
                 Some(true) => {
                     let is_first = self.under_way[&row].tries == 1;
                     effects.push(Effect::HandOver(row, is_first));
                 }
                 Some(false) => {}
-                None => {
-                    has_room = false;
-                    break;
-                }
+                None => has_room = false,
             }
         }
         // more may be due behind a full page, also when there is no new row in it; and rows that
         // are under way there may be gone
         let is_open = has_room && (self.has_room() || effects.is_empty());
+        if last.is_none() && has_room {
+            self.reached = None;
+        }
         self.after = last.filter(|last| is_open || self.is_under_way_behind(last));
-        let wait =
-            if self.after.is_some() { self.settings.interval / 10 } else { self.settings.interval };
+        let wait = if self.after.is_some() {
+            self.settings.interval / 10
+        } else {
+            self.after = self.begin_behind();
+            self.settings.interval
+        };
         self.read_at = Some(now + wait);
         effects
+    }
+
+    /// The row behind which the first page begins: all that this round has handed over and that are
+    /// not under way any more need no read.
+    fn begin_behind(&self) -> Option<ReminderRow> {
+        let reached = self.reached.as_ref()?;
+        let first = self.under_way.first_key_value().map(|(row, _)| row);
+        let Some(first) = first.filter(|first| *first <= reached) else {
+            return Some(reached.clone());
+        };
+        let before = first.set_by.value().checked_sub(1)?;
+        Some(ReminderRow { set_by: SequenceNr::new(before), ..first.clone() })
     }
 
     /// Forgets the rows that a read has passed by without finding them.
@@ -200,7 +236,8 @@ impl Scanner {
         self.new_count = self.under_way.values().filter(|known| !known.is_stuck()).count();
     }
 
-    /// Returns whether a row is handed over now; `None`: there is no room for it.
+    /// Returns whether a row is handed over now; `None`: there is no room for it. A row that had
+    /// its turn in this round is not.
     fn hand_over(&mut self, now: Instant, row: &ReminderRow) -> Option<bool> {
         let backoff = self.backoff();
         if let Some(known) = self.under_way.get_mut(row) {
@@ -213,9 +250,13 @@ impl Scanner {
             }
             return Some(is_again);
         }
+        if self.reached.as_ref().is_some_and(|reached| row <= reached) {
+            return Some(false);
+        }
         if !self.has_room() {
             return None;
         }
+        self.reached = Some(row.clone());
         let again_at = now + backoff.delay(1, Jitter::NONE);
         self.under_way.insert(row.clone(), UnderWay { tries: 1, again_at });
         self.new_count += 1;
@@ -256,7 +297,8 @@ impl Scanner {
         assert_eq!(new, self.new_count, "counted right");
         assert!(new <= max, "{new} rows are under way, of at most {max}");
         assert!(count - new <= max, "{} rows are stuck, of at most {max}", count - new);
-        assert!(self.holds || (count == 0 && self.after.is_none()), "at work without the lease");
+        let is_idle = count == 0 && self.after.is_none() && self.reached.is_none();
+        assert!(self.holds || is_idle, "at work without the lease");
         assert!(self.under_way.values().all(|known| known.tries > 0), "handed over never");
     }
 }

@@ -1,12 +1,13 @@
 //! Tests of the scanner: inputs, and the exact effects.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use antiphon_base::time::{Clock, SystemClock, Timestamp};
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::store::ReminderRow;
+use antiphon_runtime::transport::memory::SplitMix64;
 use tokio::time::Instant;
 
 use super::{Effect, Input, Page, Scanner, ScannerSettings};
@@ -96,8 +97,11 @@ fn late_rows_are_handed_over_within_the_bound_and_the_rest_when_these_are_gone()
     let (mut scanner, mut now) = holder(100);
     let mut left: BTreeSet<u64> = (0..10_000).collect();
     for read in 0..100 {
-        assert_eq!(scanner.step(now, Input::Tick), [Effect::Read(None, 100)]);
-        let rows: Vec<u64> = left.iter().copied().take(100).collect();
+        let effects = scanner.step(now, Input::Tick);
+        let [Effect::Read(after, 100)] = &effects[..] else { panic!("{effects:?}") };
+        let is_behind = |due: &u64| after.as_ref().is_none_or(|after| row(*due) > *after);
+        let rows: Vec<u64> = left.iter().copied().filter(is_behind).take(100).collect();
+        assert_eq!(rows.first(), left.first(), "from the first that is left");
         let effects = scanner.step(now, page(rows.clone(), rows.last().copied()));
         assert_eq!(effects, rows.iter().map(|due| handed(*due, true)).collect::<Vec<_>>());
         assert_eq!(scanner.under_way_count(), 100, "read {read}");
@@ -108,26 +112,108 @@ fn late_rows_are_handed_over_within_the_bound_and_the_rest_when_these_are_gone()
     assert!(left.is_empty());
 }
 
-#[test]
-fn rows_that_do_not_go_away_keep_out_no_others() {
-    let (mut scanner, mut now) = holder(2);
-    let mut handed_over = BTreeSet::new();
-    // the rows 1 to 5 fail always; row 9 goes away when it is handed over
-    let all = [1, 2, 3, 4, 5, 9].map(row);
-    for _ in 0..200 {
+/// Runs a scanner with room for `max` for a while over rows of which those below `alive` fail
+/// always, and the others go away when they are handed over. Returns the second of the first turn
+/// of each row, and the number of reads.
+fn turns(max: usize, all: u64, alive: u64, seconds: u64) -> (BTreeMap<u64, u64>, usize) {
+    let (mut scanner, begin) = holder(max);
+    let (mut now, mut reads, mut turns) = (begin, 0, BTreeMap::new());
+    let mut left: BTreeSet<ReminderRow> = (1..=all).map(row).collect();
+    while now - begin < Duration::from_secs(seconds) {
         for effect in scanner.step(now, Input::Tick) {
             let Effect::Read(after, max) = effect else { panic!("{effect:?}") };
-            let due = all.iter().filter(|row| after.as_ref().is_none_or(|after| *row > after));
+            reads += 1;
+            let due = left.iter().filter(|row| after.as_ref().is_none_or(|after| *row > after));
             let rows: Vec<_> = due.take(max).cloned().collect();
             let last = rows.last().filter(|_| rows.len() == max).cloned();
             for effect in scanner.step(now, Input::Page(Some(Page { rows, last }))) {
                 let Effect::HandOver(row, _) = effect else { panic!("{effect:?}") };
-                handed_over.insert(row.due.as_micros());
+                let due = row.due.as_micros();
+                turns.entry(due).or_insert((now - begin).as_secs());
+                if due >= alive {
+                    left.remove(&row);
+                }
             }
         }
-        now += SECOND;
+        now = scanner.due().expect("it holds the lease");
     }
-    assert_eq!(handed_over, [1, 2, 3, 4, 5, 9].into());
+    (turns, reads)
+}
+
+#[test]
+fn rows_that_do_not_go_away_keep_out_no_others() {
+    let (turns, _) = turns(2, 6, 6, 200);
+    assert_eq!(turns.into_keys().collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+}
+
+/// Far more rows fail than can be stuck at once: each has its turn, and so have those behind them.
+#[test]
+fn the_scan_goes_round_over_many_rows_that_fail_always() {
+    const DEAD: u64 = 500;
+    let (turns, reads) = turns(10, DEAD + 20, DEAD + 1, 400);
+    assert_eq!(turns.len(), 520, "each has its turn");
+    // 52 pages of ten, each of which is stuck after `retry_min`
+    let last = turns[&(DEAD + 20)];
+    assert!(last <= 52 * 6, "the last has its turn after {last} s");
+    assert!(reads <= 400 * 4, "{reads} reads in 400 s");
+}
+
+#[test]
+fn rows_that_appear_before_a_full_room_have_their_turn_when_those_behind_are_stuck() {
+    let (mut scanner, mut now) = holder(2);
+    scanner.step(now, Input::Tick);
+    // the end of a round
+    let effects = scanner.step(now, page([5, 7], None));
+    assert_eq!(effects, [handed(5, true), handed(7, true)]);
+    let mut all = Vec::new();
+    for _ in 0..20 {
+        now = scanner.due().expect("it holds the lease");
+        let effects = scanner.step(now, Input::Tick);
+        let [Effect::Read(after, 2)] = &effects[..] else { panic!("{effects:?}") };
+        let rows = [1, 5, 6, 7]
+            .into_iter()
+            .filter(|due| after.as_ref().is_none_or(|after| row(*due) > *after));
+        let rows: Vec<u64> = rows.take(2).collect();
+        let last = rows.last().copied().filter(|_| rows.len() == 2);
+        all.extend(scanner.step(now, page(rows, last)));
+    }
+    for due in [1, 6] {
+        assert!(all.contains(&handed(due, true)), "{due}: {all:?}");
+    }
+}
+
+/// Rows appear anywhere, also before those that are under way, and half of them fail always.
+#[test]
+fn each_row_has_its_turn_wherever_and_whenever_it_appears() {
+    for seed in 0..100 {
+        let mut random = SplitMix64::new(seed);
+        let max = usize::try_from(1 + random.next_u64() % 6).unwrap();
+        let (mut scanner, begin) = holder(max);
+        let (mut now, mut left, mut waits) = (begin, BTreeSet::new(), BTreeSet::new());
+        while now - begin < 1000 * SECOND {
+            if now - begin < 100 * SECOND && left.len() < 40 {
+                let due = random.next_u64() % 1000;
+                if left.insert(row(due)) {
+                    waits.insert(due);
+                }
+            }
+            for effect in scanner.step(now, Input::Tick) {
+                let Effect::Read(after, max) = effect else { panic!("{effect:?}") };
+                let due = left.iter().filter(|row| after.as_ref().is_none_or(|after| *row > after));
+                let rows: Vec<_> = due.take(max).cloned().collect();
+                let last = rows.last().filter(|_| rows.len() == max).cloned();
+                for effect in scanner.step(now, Input::Page(Some(Page { rows, last }))) {
+                    let Effect::HandOver(row, _) = effect else { panic!("{effect:?}") };
+                    waits.remove(&row.due.as_micros());
+                    if row.due.as_micros().is_multiple_of(2) {
+                        left.remove(&row);
+                    }
+                }
+            }
+            now = scanner.due().expect("it holds the lease");
+        }
+        assert!(waits.is_empty(), "seed {seed}, room for {max}: {waits:?} had no turn");
+    }
 }
 
 #[test]

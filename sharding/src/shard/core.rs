@@ -154,7 +154,8 @@ impl<T> Lifecycle<T> {
         match self.entities.get_mut(entity) {
             Some(State::Active { used, .. }) => {
                 if by == Use::Command {
-                    *used = now;
+                    // a time that was read before another sender's comes later now and then
+                    *used = (*used).max(now);
                 }
                 true
             }

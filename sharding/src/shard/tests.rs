@@ -61,6 +61,14 @@ fn events_wake_an_entity_and_do_not_keep_it_awake() {
 }
 
 #[test]
+fn a_command_with_an_earlier_time_than_the_last_use_does_not_set_the_use_back() {
+    let (mut shard, t0) = shard();
+    shard.step(t0 + Duration::from_secs(9), deliver("a", 1));
+    assert!(shard.forwards(t0, "a", Use::Command));
+    assert_eq!(shard.used_at("a"), Some(t0 + Duration::from_secs(9)));
+}
+
+#[test]
 fn over_the_limit_those_used_least_recently_go() {
     let (mut shard, t0) = shard();
     for (second, name) in [(0, "a"), (1, "b"), (2, "c"), (3, "a")] {

@@ -8,7 +8,7 @@
 //! ```
 
 use antiphon_base::text::{cut, foreign};
-use antiphon_persistence::reply::ReplyError;
+use antiphon_persistence::reply::{Missing, ReplyError};
 use bytes::{Buf, Bytes};
 
 /// Longest text of an error that is sent, in bytes.
@@ -63,11 +63,19 @@ fn write_error(error: &ReplyError) -> (u8, &str) {
         ReplyError::Unanswered(why) => (9, why),
         ReplyError::Expired(why) => (10, why),
         ReplyError::Failed(why) => (11, why),
+        ReplyError::Done(why) => (12, why),
+        ReplyError::Behind(missing) => (13, missing.as_text()),
     }
 }
 
 fn read_error(kind: u8, text: &[u8]) -> ReplyError {
     let text = &text[..text.len().min(WHY_BYTES_MAX)];
+    if kind == 13
+        && let Some(missing) =
+            std::str::from_utf8(text).ok().and_then(|text| Missing::parse(text).ok())
+    {
+        return ReplyError::Behind(missing);
+    }
     let why = foreign(&String::from_utf8_lossy(text)).to_string();
     match kind {
         1 => ReplyError::NoReply,
@@ -80,6 +88,7 @@ fn read_error(kind: u8, text: &[u8]) -> ReplyError {
         8 => ReplyError::Unreachable(why),
         10 => ReplyError::Expired(why),
         11 => ReplyError::Failed(why),
+        12 => ReplyError::Done(why),
         // a kind of a later version: nothing is known of the effect
         _ => ReplyError::Unanswered(why),
     }
@@ -92,6 +101,7 @@ mod tests {
     #[test]
     fn an_error_of_a_kind_of_a_later_version_is_no_promise() {
         assert!(!read_error(200, b"x").is_without_effect());
+        assert!(!read_error(13, b"x").is_without_effect());
     }
 
     #[test]
@@ -108,6 +118,8 @@ mod tests {
             ReplyError::Unanswered("x".into()),
             ReplyError::Expired("x".into()),
             ReplyError::Failed("x".into()),
+            ReplyError::Done("x".into()),
+            ReplyError::Behind(Missing::parse("A|1|2").unwrap()),
         ] {
             let (kind, why) = write_error(&error);
             assert_eq!(read_error(kind, why.as_bytes()), error);

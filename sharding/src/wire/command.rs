@@ -15,9 +15,10 @@ use std::time::Duration;
 
 use antiphon_base::{Error, Result};
 use antiphon_persistence::event::Metadata;
+use antiphon_persistence::identity::{ReplicaId, ReplicationId};
 use antiphon_persistence::record::bytes::Reader;
 use antiphon_persistence::record::labels::{get_metadata, put_metadata};
-use antiphon_persistence::reply::Askers;
+use antiphon_persistence::reply::{Askers, Session};
 use bytes::{Buf, Bytes};
 
 use super::hops::{self, WITH_METADATA};
@@ -44,6 +45,8 @@ pub(crate) struct WireCommand {
     pub(crate) metadata: Metadata,
     /// On the way they are an entry of the metadata.
     pub(crate) askers: Option<Askers>,
+    /// On the way it is an entry of the metadata too.
+    pub(crate) session: Option<Arc<Session>>,
     pub(crate) command: Bytes,
 }
 
@@ -53,6 +56,7 @@ impl WireCommand {
         let length: usize = texts.iter().map(|text| text.len()).sum();
         let mut bytes = Vec::with_capacity(HEADER + length + self.command.len());
         let metadata = Askers::join(&self.metadata, self.askers.as_ref());
+        let metadata = Session::join(metadata, self.session.as_deref());
         let with_metadata = if metadata.is_empty() { 0 } else { WITH_METADATA };
         bytes.push(self.hops | with_metadata);
         bytes.extend_from_slice(&self.replies.to_le_bytes());
@@ -101,6 +105,7 @@ impl WireCommand {
             (text(lengths[0])?, text(lengths[1])?, text(lengths[2])?);
         let metadata = if hops == marked { Metadata::new() } else { read_metadata(&mut bytes)? };
         let (metadata, askers) = Askers::split(metadata)?;
+        let (metadata, session) = split_session(metadata, &entity_type, &entity_id)?;
         Ok(Self {
             hops,
             replies,
@@ -110,9 +115,26 @@ impl WireCommand {
             replica,
             metadata,
             askers,
+            session,
             command: bytes,
         })
     }
+}
+
+/// Takes the session from the metadata of a command to this entity. A command without metadata has
+/// none, and its names are checked later.
+fn split_session(
+    metadata: Metadata,
+    entity_type: &str,
+    entity_id: &str,
+) -> Result<(Metadata, Option<Arc<Session>>)> {
+    if metadata.is_empty() {
+        return Ok((metadata, None));
+    }
+    let entity = ReplicationId::new(entity_type, entity_id, ReplicaId::empty());
+    let entity = entity.map_err(|error| Error::corrupt(error.to_string()))?;
+    let (metadata, session) = Session::split(metadata, &entity)?;
+    Ok((metadata, session.map(Arc::new)))
 }
 
 /// Takes the metadata from the front of the bytes.
@@ -136,6 +158,7 @@ fn malformed(expected: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use antiphon_persistence::version::SessionToken;
     use proptest::prelude::*;
 
     use super::*;
@@ -173,6 +196,7 @@ mod tests {
             replica: "".into(),
             metadata: Metadata::new(),
             askers: None,
+            session: None,
             command: Bytes::from_static(b"xy"),
         };
         let bytes = command.encode();
@@ -183,6 +207,33 @@ mod tests {
             assert!(WireCommand::decode(Bytes::copy_from_slice(&golden[..length])).is_err());
         }
     }
+
+    #[test]
+    fn a_command_of_a_session_is_read_back_and_a_token_of_another_entity_is_refused() {
+        let token = |id: &str| {
+            let seen = [(ReplicaId::new("A").unwrap(), 3)].into_iter().collect();
+            SessionToken::new(&ReplicationId::parse(id).unwrap(), seen)
+        };
+        let session = |id: &str| {
+            let entity = ReplicationId::parse(id).unwrap();
+            let session = Session::after(&entity, Some(&token(id))).unwrap();
+            Some(Arc::new(session.with_version()))
+        };
+        let command = WireCommand { session: session("t|i"), ..command(1) };
+        assert_eq!(WireCommand::decode(command.encode()).unwrap(), command);
+        let foreign = WireCommand { session: session("t|j"), ..command };
+        let error = WireCommand::decode(foreign.encode()).unwrap_err().to_string();
+        assert!(error.contains("`t|j`") && error.contains("`t|i`"), "{error}");
+    }
+
+    #[test]
+    fn a_request_id_goes_with_its_command_to_another_node() {
+        let id = antiphon_persistence::event::RequestId::new("checkout-7").unwrap();
+        let command = WireCommand { metadata: Metadata::new().with_request(&id), ..command(1) };
+        let read = WireCommand::decode(command.encode()).unwrap();
+        assert_eq!(read.metadata.request_id(), Some(id));
+    }
+
     #[test]
     fn time_that_is_left_is_rounded_up() {
         let mut command = WireCommand {
@@ -206,6 +257,7 @@ mod tests {
             replica: "A".into(),
             metadata: Metadata::new(),
             askers: None,
+            session: None,
             command: Bytes::from_static(b"x"),
         }
     }

@@ -54,6 +54,7 @@ pub const MESSAGES: &[Decoder] = &[
                 replica: "".into(),
                 metadata: Metadata::new(),
                 askers: None,
+                session: None,
                 command: Bytes::from_static(b"xy"),
             };
             let labelled = WireCommand { metadata, ..command.clone() };

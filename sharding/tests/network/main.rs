@@ -5,6 +5,9 @@
 mod liars;
 mod messages;
 mod metadata;
+mod placement;
+mod sessions;
 mod strangers;
 mod tcp;
+mod typeless;
 mod world;

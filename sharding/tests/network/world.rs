@@ -115,7 +115,7 @@ impl World {
         self.stores.keys().map(|place| replica(place)).collect()
     }
 
-    fn in_memory(&self, place: &'static str, name: &str) -> Place {
+    pub(crate) fn in_memory(&self, place: &'static str, name: &str) -> Place {
         let id = NodeId::new(name, 1).unwrap();
         let (address, transport) = (id.to_string(), self.network.transport(&id));
         Place { place, id, address, transport, clock: Arc::new(SystemClock) }
@@ -123,6 +123,28 @@ impl World {
 
     pub(crate) async fn start(&self, place: &'static str, name: &str) -> Running {
         self.start_at(self.in_memory(place, name)).await
+    }
+
+    /// Starts a node with this provider in place of that of the world.
+    pub(crate) async fn start_with(
+        &self,
+        place: &'static str,
+        name: &str,
+        provider: ReplicatedEntityProvider<Counter>,
+    ) -> Running {
+        let (node, metrics) = self.node(self.in_memory(place, name)).await;
+        self.run(node, metrics, provider).await
+    }
+
+    async fn run(
+        &self,
+        node: Node,
+        metrics: Arc<Metrics>,
+        provider: ReplicatedEntityProvider<Counter>,
+    ) -> Running {
+        let provider = provider.with_settings(self.settings.clone());
+        let counters = ReplicatedSharding::init(&node, provider).await.unwrap();
+        Running { node, counters, metrics }
     }
 
     /// Starts a node whose time of day is ahead.
@@ -142,12 +164,10 @@ impl World {
             ReplicatedEntityProvider::per_role("counter", self.replicas(), |_: &ReplicationId| {
                 Counter
             });
-        let provider = provider.with_settings(self.settings.clone());
-        let counters = ReplicatedSharding::init(&node, provider).await.unwrap();
-        Running { node, counters, metrics }
+        self.run(node, metrics, provider).await
     }
 
-    async fn node(&self, place: Place) -> (Node, Arc<Metrics>) {
+    pub(crate) async fn node(&self, place: Place) -> (Node, Arc<Metrics>) {
         let Place { place, id, address, transport, clock } = place;
         let metrics = Arc::new(Metrics::new());
         let others = self.stores.iter().filter(|(other, _)| **other != place);

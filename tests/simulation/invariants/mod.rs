@@ -1,18 +1,19 @@
 //! The invariants, one file each.
 
+pub(crate) mod acts;
 pub(crate) mod causal_order;
 pub(crate) mod convergence;
 pub(crate) mod exactly_once;
 pub(crate) mod no_fork;
 pub(crate) mod no_lost_ack;
 pub(crate) mod no_stale_read;
-pub(crate) mod right_role;
-pub(crate) mod single_home;
-pub(crate) mod single_writer;
+pub(crate) mod reactions;
+pub(crate) mod reminders;
 pub(crate) mod true_answer;
 
 use antiphon_persistence::event::{SequenceNr, StoredEvent};
 use antiphon_persistence::identity::{ReplicaId, ReplicationId};
+pub(crate) use antiphon_testkit::harness::{right_role, single_home, single_writer};
 
 use crate::clients::ENTITIES;
 use crate::cluster::Cluster;

@@ -1,5 +1,6 @@
 //! The commands of an operator.
 //!
+//! - `migration`: how far a plain entity type has become a replicated one.
 //! - [`accept_loss`]: lets a place continue without the answer of another place.
 //! - [`cert`]: certificates of links and of HTTP.
 //! - [`token`]: tokens of HTTP clients.
@@ -15,6 +16,7 @@ pub mod accept_loss;
 pub mod cert;
 mod existing;
 pub mod fork;
+pub(super) mod migration;
 pub(super) mod places;
 pub mod schema;
 pub mod skip;

@@ -5,17 +5,20 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::app::cluster::{LocalCluster, LocalClusterSettings, LocalJournals};
+use crate::app::cluster::{LocalCluster, LocalClusterSettings, LocalJournals, NodeProcess};
 use crate::app::config::Known;
 use crate::app::output::{self, say};
 use crate::prelude::*;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Longest time until a node is ready.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Longest time until a node has left; then it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The time from the end of a node until it starts again.
+const AWAY: Duration = Duration::from_secs(10);
 
 /// The arguments of `demo`.
 #[derive(Debug, Args)]
@@ -39,8 +42,8 @@ pub(crate) struct PlacesArguments {
     data_dir: Option<PathBuf>,
 }
 
-/// Runs the cluster until ctrl-c or SIGTERM; then the nodes leave in order. Returns whether all
-/// nodes started.
+/// Runs the cluster until ctrl-c or SIGTERM; then the nodes leave in order. A node that ends
+/// meanwhile starts again after [`AWAY`]. Returns whether all nodes started.
 ///
 /// # Errors
 /// Those of [`LocalCluster::start`]; `Rejected` when the file `extra` cannot be read.
@@ -67,18 +70,21 @@ pub(crate) async fn run(arguments: PlacesArguments, known: &Known) -> Result<boo
     let cannot = |error| Error::bug(format!("signals cannot be received: {error}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    // before the nodes start: none of their ends is overlooked
+    let child = signal(SignalKind::child()).map_err(cannot)?;
     let mut cluster = tokio::select! {
         started = LocalCluster::start(settings) => started?,
         _ = interrupt.recv() => return Ok(false),
         _ = terminate.recv() => return Ok(false),
     };
     for node in cluster.nodes() {
-        say!("{} of {}: http://{}", node.name, node.replica, node.http)?;
+        tell(node)?;
     }
-    say!("ctrl-c ends all nodes")?;
+    say!("ctrl-c ends all nodes; a node that ends starts again after {AWAY:?}")?;
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+        stopped = start_again(&mut cluster, child) => stopped?,
     }
     tokio::select! {
         () = cluster.stop(STOP_TIMEOUT) => {}
@@ -88,4 +94,22 @@ pub(crate) async fn run(arguments: PlacesArguments, known: &Known) -> Result<boo
     }
     output::complain(format_args!("all nodes are stopped"));
     Ok(true)
+}
+
+fn tell(node: &NodeProcess) -> Result<()> {
+    let process = node.process_id().map_or_else(String::new, |id| format!(", process {id}"));
+    say!("{} of {}: http://{}{process}", node.name, node.replica, node.http)
+}
+
+/// Starts each node again that has ended. Returns when one cannot, with its error.
+async fn start_again(cluster: &mut LocalCluster, mut child: Signal) -> Result<()> {
+    loop {
+        for (name, status) in cluster.take_ended() {
+            say!("{name} has ended ({status}); it starts again after {AWAY:?}")?;
+            tokio::time::sleep(AWAY).await;
+            cluster.restart(&name).await?;
+            cluster.nodes().iter().filter(|node| node.name == name).try_for_each(tell)?;
+        }
+        child.recv().await;
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::persistence::entity::SkippedEvent;
 use crate::persistence::event::SequenceNr;
@@ -57,7 +58,7 @@ pub async fn skip_event(
     let SkipArguments { config, id, origin, number, note, undo } = arguments;
     let config = ConfigFile::new(config, names.clone()).load()?;
     let id = ReplicationId::parse(&id)?;
-    let event = SkippedEvent { origin: ReplicaId::new(&origin)?, number, id };
+    let event = SkippedEvent { origin: Arc::<str>::from(&*origin).try_into()?, number, id };
     check(&event)?;
     let journal = open_existing(&config).await?;
     let stores = journal.stores();

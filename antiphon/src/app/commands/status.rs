@@ -113,10 +113,8 @@ fn shards(entity_type: &str, value: &Value) -> Result<()> {
         "\n{entity_type}: {} shards, {homeless} without a home, {entities} entities here",
         shards.len()
     )?;
-    let reasons = ["without_role", "other_replicas"].iter().filter_map(|key| value[key].as_array());
-    for reason in reasons.flatten().chain(value.get("strange_replicas").filter(|it| it.is_string()))
-    {
-        say!("  {}", text(reason))?;
+    for reason in placement(value) {
+        say!("  {reason}")?;
     }
     for shard in shards {
         for peer in shard["replication"].as_array().into_iter().flatten() {
@@ -132,6 +130,13 @@ fn shards(entity_type: &str, value: &Value) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The lines about replicas that nobody can host, or that not all members have.
+fn placement(value: &Value) -> Vec<&str> {
+    let lists = ["without_role", "other_replicas"].iter().filter_map(|key| value[key].as_array());
+    let strange = value.get("strange_replicas").filter(|it| it.is_string());
+    lists.flatten().chain(strange).map(text).collect()
 }
 
 /// The roles of a member, or that it hosts no shards.
@@ -155,6 +160,21 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+
+    #[test]
+    fn every_difference_of_placement_has_a_line() {
+        let value = serde_json::json!({
+            "shards": [],
+            "without_role": ["`A` needs the role `rack-1`"],
+            "other_replicas": ["`n-2` has other replicas", "`n-3` has other replicas"],
+            "strange_replicas": "the journal has homes of the replica `B`",
+        });
+        let lines = placement(&value);
+        assert_eq!(lines.len(), 4, "{lines:?}");
+        assert!(lines[1].contains("n-2") && lines[3].contains("`B`"), "{lines:?}");
+        let none = serde_json::json!({ "other_replicas": [], "strange_replicas": null });
+        assert_eq!(placement(&none), [""; 0]);
+    }
 
     #[tokio::test]
     async fn an_address_of_no_node_is_answered_with_what_is_expected() {

@@ -1,6 +1,8 @@
 //! The replicas of entity types whose provider names none: those of the table `replicas`, or one at
 //! each place.
 
+use std::sync::Arc;
+
 use crate::base::bounds;
 use crate::persistence::entity::EventSourced;
 use crate::prelude::*;
@@ -15,7 +17,7 @@ const REPLICAS_MAX: usize = 64;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReplicaConfig {
-    /// The replica id.
+    /// The replica id; empty for the entities from the time before replication, with a `place`.
     pub name: String,
     /// The place of the replica; without it, the place that has the name of the replica.
     pub place: Option<String>,
@@ -29,7 +31,12 @@ impl ReplicaConfig {
     }
 
     fn id(&self) -> Result<ReplicaId> {
-        ReplicaId::new(&self.name)
+        if self.name.is_empty() && self.place.is_none() {
+            return Err(Error::rejected(
+                "`replicas`: the replica \"\", that of a plain entity: expected a `place`, actual none",
+            ));
+        }
+        ReplicaId::try_from(Arc::<str>::from(&*self.name))
             .map_err(|error| Error::new(error.kind(), format!("`replicas`: `name`: {error}")))
     }
 }
@@ -57,6 +64,15 @@ impl Config {
         }
         let found = self.replicas.iter().find(|known| known.name == replica.as_str());
         found.is_some_and(|known| known.place() == self.node.place)
+    }
+
+    /// The place of a replica of [`Self::replicas`].
+    pub(crate) fn place_of<'a>(&'a self, replica: &'a ReplicaId) -> Option<&'a str> {
+        if self.replicas.is_empty() {
+            return Some(replica.as_str());
+        }
+        let found = self.replicas.iter().find(|known| known.name == replica.as_str());
+        found.map(ReplicaConfig::place)
     }
 
     /// Gives a provider that names no replicas those of this configuration. The places and the
@@ -165,6 +181,17 @@ mod tests {
     }
 
     #[test]
+    fn a_plain_entity_is_the_replica_with_the_empty_name_at_a_place() {
+        let text = "[node]\nplace = 'DC-A'\n[[replicas]]\nname = ''\nplace = 'DC-A'\n[[replicas]]\nname = 'DC-A'\n";
+        let config = read(text).unwrap();
+        let own = ReplicaId::new("DC-A").unwrap();
+        assert_eq!(config.replicas().unwrap(), [ReplicaId::empty(), own]);
+        assert!(config.is_here(&ReplicaId::empty()));
+        let shown = toml::to_string(&config).unwrap();
+        assert_eq!(read(&shown).unwrap().replicas, config.replicas);
+    }
+
+    #[test]
     fn a_bad_replica_is_named_with_what_was_expected() {
         for (table, parts) in [
             ("name = 'zone-1'", vec!["\"zone-1\"", "`place`", "[\"DC-A\"]"]),
@@ -173,6 +200,7 @@ mod tests {
             ("name = 'a|b'\nplace = 'DC-A'", vec!["`replicas`", "`name`", "a|b"]),
             ("name = 'DC-A'\n[[replicas]]\nname = 'DC-A'", vec!["\"DC-A\"", "twice"]),
             ("name = 'DC-A'\nrack = 'x'", vec!["rack"]),
+            ("name = ''", vec!["plain entity", "`place`"]),
         ] {
             let text = format!("[node]\nplace = 'DC-A'\n[[replicas]]\n{table}");
             let message = read(&text).unwrap_err().to_string();

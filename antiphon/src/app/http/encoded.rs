@@ -7,11 +7,11 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::super::entity::{Asked, Encoded};
-use super::super::header::{ANSWER_TYPE, COMMAND_TYPE, TELL, TIME_LEFT};
+use super::super::entity::{Asked, Encoded, Terms};
 use super::{failed, not_asked, panicked, refuse};
 use crate::base::bounds::HOUR;
 use crate::base::guard::Guarded;
+use crate::header::{ANSWER_TYPE, COMMAND_TYPE, TELL, TIME_LEFT};
 use crate::prelude::*;
 use crate::runtime::admin::MayHaveActed;
 
@@ -34,10 +34,10 @@ pub(super) fn of(headers: &HeaderMap, command: Bytes) -> Encoded {
 pub(super) async fn serve(
     known: &dyn Asked,
     (id, replica): (&str, &ReplicaId),
-    metadata: Metadata,
+    terms: Terms,
     encoded: Encoded,
 ) -> Response {
-    let asked = match known.send(id, replica, metadata, encoded) {
+    let asked = match known.send(id, replica, terms, encoded) {
         Ok(Some(asked)) => asked,
         Ok(None) => {
             let error = "the entity type takes no encoded commands (`HttpEntity::takes_commands`)";

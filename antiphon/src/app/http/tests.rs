@@ -4,6 +4,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::persistence::version::VersionVector;
+use crate::sharding::Missing;
 
 /// A type that no request of these tests may reach.
 struct Unasked;
@@ -18,7 +20,7 @@ impl Asked for Unasked {
         &self,
         _id: &str,
         _replica: &ReplicaId,
-        metadata: Metadata,
+        Terms { metadata, session }: Terms,
         body: Option<Value>,
     ) -> std::result::Result<crate::app::entity::Answer, NotAsked> {
         match body.as_ref().and_then(|body| body["test"].as_str()) {
@@ -30,7 +32,22 @@ impl Asked for Unasked {
             )),
             Some("trace") => {
                 let trace = metadata.get("traceparent").map(str::to_owned);
-                Ok(Box::pin(async move { Ok(Answered::Done(json!(trace))) }))
+                Ok(Box::pin(async move { Ok((Answered::Done(json!(trace)), None)) }))
+            }
+            Some("token") => Ok(Box::pin(async move {
+                assert!(matches!(session, InSession::New), "{session:?}");
+                let id = ReplicationId::parse("counter|asked").unwrap();
+                let token = SessionToken::new(&id, VersionVector::new());
+                Ok((Answered::Done(json!(token.to_string())), Some(token)))
+            })),
+            Some("session") => Ok(Box::pin(async move {
+                let InSession::After(token) = session else { panic!("a token: {session:?}") };
+                let missing = Missing::between(&VersionVector::new(), token.version());
+                Err(AskError::Behind(missing.expect("the token has an event")))
+            })),
+            Some("request") => {
+                let id = metadata.request_id().map(|id| id.to_string());
+                Ok(Box::pin(async move { Ok((Answered::Done(json!(id)), None)) }))
             }
             Some("answer") => Ok(Box::pin(async { panic!("the test wants it") })),
             Some(_) | None => panic!("the request is not refused"),
@@ -41,7 +58,7 @@ impl Asked for Unasked {
         &self,
         _id: &str,
         _replica: &ReplicaId,
-        _metadata: Metadata,
+        _terms: Terms,
         encoded: Encoded,
     ) -> std::result::Result<Option<crate::app::entity::EncodedAnswer>, NotAsked> {
         assert!(encoded.is_ask && encoded.time_left.is_none());
@@ -67,6 +84,12 @@ async fn post_with(path: &str, headers: &str, body: &[u8]) -> (String, Value) {
 
 /// The same with this value of `http.trace_commands`.
 async fn post_traced(path: &str, headers: &str, body: &[u8], traces: bool) -> (String, Value) {
+    let (head, body) = post_whole(path, headers, body, traces).await;
+    (head.lines().next().unwrap_or_default().to_owned(), body)
+}
+
+/// The same, with the whole head of the answer.
+async fn post_whole(path: &str, headers: &str, body: &[u8], traces: bool) -> (String, Value) {
     let unasked: Arc<dyn Asked> = Arc::new(Unasked);
     let routes = entities(BTreeMap::from([("counter".to_owned(), unasked)]), traces);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -84,8 +107,7 @@ async fn post_traced(path: &str, headers: &str, body: &[u8], traces: bool) -> (S
     stream.read_to_string(&mut text).await.expect("an answer");
     serving.abort();
     let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
-    let status = head.lines().next().unwrap_or_default().to_owned();
-    (status, serde_json::from_str(body).expect("JSON"))
+    (head.to_owned(), serde_json::from_str(body).expect("JSON"))
 }
 
 #[tokio::test]
@@ -94,6 +116,31 @@ async fn a_body_with_a_key_twice_is_refused() {
     assert!(status.contains(" 400 "), "{status}");
     assert!(body["error"].as_str().is_some_and(|error| error.contains("twice")), "{body}");
     assert_eq!(body["expected"], r#"{"add": 1}"#);
+}
+
+#[tokio::test]
+async fn a_session_header_is_a_token_or_refused_and_a_replica_that_is_behind_says_so() {
+    for wrong in ["", "x", "00", "ü"] {
+        let headers = format!("antiphon-session: {wrong}\r\n{JSON}");
+        let (status, body) = post_with("/entities/counter/asked", &headers, b"{}").await;
+        assert!(status.contains(" 400 "), "{wrong}: {status} {body}");
+        assert!(body["error"].as_str().is_some_and(|error| error.contains("`antiphon-session`")));
+    }
+    let headers = format!("antiphon-session: new\r\n{JSON}");
+    let (head, body) =
+        post_whole("/entities/counter/asked", &headers, br#"{"test":"token"}"#, false).await;
+    let token = body.as_str().expect("the token of the answer");
+    assert!(head.contains(&format!("antiphon-session: {token}")), "{head}");
+
+    let id = ReplicationId::parse("counter|asked").unwrap();
+    let seen = VersionVector::from_iter([(ReplicaId::new("A").unwrap(), 2)]);
+    let token = SessionToken::new(&id, seen);
+    let headers = format!("antiphon-session: {token}\r\n{JSON}");
+    let (status, body) =
+        post_with("/entities/counter/asked", &headers, br#"{"test":"session"}"#).await;
+    assert!(status.contains(" 503 "), "{status}");
+    assert_eq!((&body["kind"], &body["without_effect"]), (&json!("behind"), &json!(true)));
+    assert!(body["error"].as_str().is_some_and(|error| error.contains("events 1 to 2 of `A`")));
 }
 
 #[tokio::test]
@@ -212,4 +259,28 @@ fn an_entity_that_panics_or_answers_no_get_is_not_asked() {
     }
     assert!(matches!(ask_of::<Silent>("x", None), Err(NotAsked::NoGet)));
     assert!(matches!(ask_of::<Silent>("x", Some(json!(1))), Err(NotAsked::Panicked(_))));
+}
+
+#[tokio::test]
+async fn an_idempotency_key_is_the_request_id_of_the_command() {
+    let asked = async |header: &str| {
+        let headers = format!("{JSON}{header}");
+        post_with("/entities/counter/asked", &headers, br#"{"test": "request"}"#).await
+    };
+    for (header, id) in [
+        ("", Value::Null),
+        ("idempotency-key: order-7\r\n", json!("order-7")),
+        ("Idempotency-Key: \"order-7\"\r\n", json!("order-7")),
+        ("idempotency-key: order%207\r\n", json!("order 7")),
+    ] {
+        let (status, answer) = asked(header).await;
+        assert!(status.contains("200"), "{status} {answer}");
+        assert_eq!(answer, id);
+    }
+    let twice = "idempotency-key: a\r\nidempotency-key: b\r\n";
+    for wrong in [twice, "idempotency-key: \"\"\r\n", "idempotency-key: a%0Ab\r\n"] {
+        let (status, answer) = asked(wrong).await;
+        assert!(status.contains("400"), "{status} {answer}");
+        assert!(answer["error"].as_str().is_some_and(|why| why.contains("`idempotency-key`")));
+    }
 }

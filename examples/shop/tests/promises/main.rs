@@ -2,8 +2,10 @@
 //! SQLite; and on Cassandra when `TEST_CASSANDRA` names a server.
 
 mod model;
+mod places;
 mod planted;
 mod shoppers;
+mod tickets;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,11 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon::app::client::Client;
-use antiphon::app::cluster::{LocalCluster, LocalClusterSettings, LocalJournals};
+use antiphon::app::cluster::{LocalCluster, LocalJournals};
 use antiphon::base::time::{Clock, SystemClock};
 use antiphon::persistence::codec::CodecId;
-use antiphon::persistence::event::SequenceNr;
-use antiphon::persistence::store::Stores;
 use antiphon::prelude::*;
 use antiphon_shop::{Cart, CartEvent, Levels, Stock, home};
 use serde::de::DeserializeOwned;
@@ -24,10 +24,9 @@ use tempfile::TempDir;
 use tokio::sync::{RwLock, mpsc};
 
 use crate::model::{Run, broken};
-use crate::shoppers::{Addresses, ITEMS, shop};
+use crate::places::{Addresses, PATIENCE, PLACES, kill_and_restart, nodes, post_once, two_places};
+use crate::shoppers::{ITEMS, shop};
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
-const PLACES: [&str; 2] = ["DC-A", "DC-B"];
 const SHOPPERS: u64 = 4;
 /// Carts of each shopper.
 const CARTS: u64 = 16;
@@ -43,34 +42,24 @@ async fn the_shop_keeps_its_promises_through_kills_on_sqlite() {
 #[cfg(feature = "cassandra")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_shop_keeps_its_promises_through_kills_on_cassandra() {
-    let Ok(server) = std::env::var("TEST_CASSANDRA") else {
-        eprintln!("left out: `TEST_CASSANDRA` names no server");
-        return;
-    };
-    let options = [
-        ("contact_points", json!([server])),
-        ("keyspace", json!("antiphon_shop")),
-        ("replication", json!(1)),
-    ];
-    keeps_its_promises(LocalJournals {
-        kind: "cassandra".to_owned(),
-        options: options.map(|(key, value)| (key.to_owned(), value)).into_iter().collect(),
-        run: SystemClock.wall().as_micros().to_string(),
-        ..LocalJournals::default()
-    })
-    .await;
+    if let Some(journals) = places::cassandra("antiphon_shop") {
+        keeps_its_promises(journals).await;
+    }
 }
 
 async fn keeps_its_promises(journals: LocalJournals) {
     let folder = TempDir::new().expect("a folder");
-    let mut cluster = two_places(journals, folder.path()).await;
+    let binary = Path::new(env!("CARGO_BIN_EXE_shop"));
+    let mut cluster = two_places(journals, folder.path(), binary, EXTRA).await;
     let replicas = PLACES.map(|place| ReplicaId::new(place).expect("a place"));
     let homes = ITEMS.map(|item| home(&replicas, Stock::TYPE, item));
     assert!(replicas.iter().all(|replica| homes.contains(&replica)), "stocks at both places");
     let addresses: Addresses = Arc::new(RwLock::new(Vec::new()));
     *addresses.write().await = nodes(&cluster);
     for item in ITEMS {
-        put(&cluster, item).await;
+        // once: the model counts the pieces
+        let (path, put) = (format!("/entities/stock/{item}"), json!({ "put": PIECES }));
+        post_once(cluster.nodes()[0].http.clone(), &path, &put).await;
     }
 
     let carts = usize::try_from(SHOPPERS * CARTS).expect("a small number");
@@ -81,10 +70,7 @@ async fn keeps_its_promises(journals: LocalJournals) {
         for _ in 0..SHOPPERS * CARTS / 4 {
             carts.recv().await.expect("the shoppers go on");
         }
-        let name = cluster.nodes()[index].name.clone();
-        cluster.kill(&name).await.expect("a node to kill");
-        cluster.restart(&name).await.expect("the node comes back");
-        *addresses.write().await = nodes(&cluster);
+        kill_and_restart(&mut cluster, index, &addresses).await;
     }
     let prices = [("pen", 120), ("ink", 450), ("paper", 10), ("clip", 1)];
     let mut run = Run {
@@ -107,10 +93,8 @@ async fn keeps_its_promises(journals: LocalJournals) {
     for place in PLACES {
         let until = SystemClock.now() + PATIENCE / 4;
         loop {
-            let stores = cluster.journal(place).expect("a journal").open(true).await;
-            let stores = stores.expect("a journal").stores();
-            run.stocks = events(&stores, Stock::TYPE).await;
-            run.carts = events(&stores, Cart::TYPE).await;
+            run.stocks = events(&cluster, place, Stock::TYPE).await;
+            run.carts = events(&cluster, place, Cart::TYPE).await;
             // the events of the other place arrive later
             let found = broken(&run);
             if found.is_empty() {
@@ -126,65 +110,23 @@ async fn keeps_its_promises(journals: LocalJournals) {
 }
 
 /// By entity, the events in the journal of a place, each decided at the home of its entity.
-async fn events<E: DeserializeOwned>(stores: &Stores, kind: &str) -> BTreeMap<String, Vec<E>> {
+async fn events<E: DeserializeOwned>(
+    cluster: &LocalCluster,
+    place: &str,
+    kind: &str,
+) -> BTreeMap<String, Vec<E>> {
     let replicas = PLACES.map(|place| ReplicaId::new(place).expect("a place"));
-    let ids = stores.read_journal.persistence_ids(kind, None, 10_000).await.expect("ids");
-    let mut all = BTreeMap::new();
-    for id in ids {
-        let entity = id.as_str().split('|').nth(1).unwrap_or_default().to_owned();
+    let all = places::events(cluster, place, kind).await.into_iter().map(|(entity, stored)| {
         let home = home(&replicas, kind, &entity);
-        let of_entity: &mut Vec<E> = all.entry(entity).or_default();
-        let mut first = SequenceNr::new(1);
-        loop {
-            let page = stores.journal.replay(&id, first, SequenceNr::MAX, 1000).await;
-            let page = page.expect("events");
-            let Some(last) = page.last() else { break };
-            first = last.sequence_nr.next();
-            let elsewhere = page.iter().find(|event| event.meta.origin != *home);
-            assert!(elsewhere.is_none(), "{id}: not decided at {home}: {elsewhere:?}");
-            of_entity.extend(page.iter().map(|event| {
-                let codec = CodecId::from_stored(event.payload.codec).expect("a codec");
-                codec.decode(&event.payload.bytes).expect("an event of today")
-            }));
-        }
-    }
-    all
-}
-
-async fn two_places(journals: LocalJournals, folder: &Path) -> LocalCluster {
-    let cluster = LocalCluster::start(LocalClusterSettings {
-        data_dir: folder.to_path_buf(),
-        replicas: PLACES.map(str::to_owned).to_vec(),
-        nodes_per_replica: 1,
-        journals,
-        tls: false,
-        extra: EXTRA.to_owned(),
-        binary: env!("CARGO_BIN_EXE_shop").into(),
-        start_timeout: PATIENCE,
+        let elsewhere = stored.iter().find(|event| event.meta.origin != *home);
+        assert!(elsewhere.is_none(), "{entity}: not decided at {home}: {elsewhere:?}");
+        let events = stored.iter().map(|event| {
+            let codec = CodecId::from_stored(event.payload.codec).expect("a codec");
+            codec.decode(&event.payload.bytes).expect("an event of today")
+        });
+        (entity, events.collect())
     });
-    cluster.await.expect("two places")
-}
-
-fn nodes(cluster: &LocalCluster) -> Vec<String> {
-    cluster.nodes().iter().map(|node| node.http.clone()).collect()
-}
-
-/// Puts the pieces of an item, once: a node that does not take commands yet says so before.
-async fn put(cluster: &LocalCluster, item: &str) {
-    let mut client = Client::new(cluster.nodes()[0].http.clone()).with_timeout(PATIENCE);
-    let until = SystemClock.now() + PATIENCE;
-    loop {
-        let path = format!("/entities/stock/{item}");
-        let put = client.post(&path, &[], &json!({ "put": PIECES })).await;
-        let (status, answer) = put.expect("an answer");
-        if status.is_success() {
-            return;
-        }
-        let answer: serde_json::Value = serde_json::from_slice(&answer).expect("JSON");
-        assert_eq!(answer["without_effect"], true, "{answer}");
-        assert!(SystemClock.now() < until, "{answer}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    all.collect()
 }
 
 /// The levels of all items, when no cart has pieces any more and both places have the same.

@@ -25,7 +25,7 @@ use antiphon_base::time::{Clock, SystemClock, Timestamp};
 use antiphon_base::{Error, Result};
 use antiphon_persistence::record::reminder::{self, Columns};
 use antiphon_persistence::store::{CasOutcome, Coordination, ReminderRow, ReminderStore};
-use antiphon_persistence::verify::Report;
+use antiphon_persistence::verify::{ReminderCheck, Report};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -224,7 +224,11 @@ impl CassandraStores {
     }
 
     /// Checks every row of a reminder, and every mark of their entity types.
-    pub(crate) async fn verify_reminders(&self, report: &mut Report) -> Result<()> {
+    pub(crate) async fn verify_reminders(
+        &self,
+        report: &mut Report,
+        reminders: &mut ReminderCheck,
+    ) -> Result<()> {
         const ROWS_MAX: usize = 1000;
         let mut types: Vec<Arc<str>> = Vec::new();
         for part in self.tables().reminder_parts().await? {
@@ -233,10 +237,13 @@ impl CassandraStores {
                 let rows = self.tables().reminders(&part, &after, i64::MAX, ROWS_MAX).await?;
                 for row in &rows {
                     report.other_rows += 1;
-                    if let Err(why) = reminder::decode(&part.entity_type, row) {
-                        let (id, name) = (&row.key.persistence_id, row.key.name.escape_debug());
-                        let id = id.escape_debug();
-                        report.damaged("reminders", format!("`{name}` of `{id}`"), why);
+                    match reminder::decode(&part.entity_type, row) {
+                        Ok(row) => reminders.row(&row),
+                        Err(why) => {
+                            let (id, name) = (&row.key.persistence_id, row.key.name.escape_debug());
+                            let id = id.escape_debug();
+                            report.damaged("reminders", format!("`{name}` of `{id}`"), why);
+                        }
                     }
                 }
                 match rows.last() {

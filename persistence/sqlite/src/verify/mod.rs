@@ -7,7 +7,7 @@ mod streams;
 mod walk;
 
 use antiphon_base::Result;
-use antiphon_persistence::verify::Report;
+use antiphon_persistence::verify::{ReminderCheck, Report};
 
 use crate::stores::SqliteStores;
 use walk::Walk;
@@ -21,7 +21,8 @@ impl SqliteStores {
     /// report.
     pub async fn verify(&self) -> Result<Report> {
         self.read("verifying", |transaction| {
-            let mut walk = Walk { connection: transaction, report: Report::default() };
+            let (report, reminders) = (Report::default(), ReminderCheck::default());
+            let mut walk = Walk { connection: transaction, report, reminders };
             walk.file()?;
             let mut streams = walk.streams()?;
             walk.batches(&mut streams)?;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use antiphon_base::time::{Clock, SystemClock};
 use antiphon_persistence::event::SequenceNr;
 use antiphon_persistence::record::checksum::DAMAGED;
 use antiphon_persistence::record::{cell, reminder, snapshot};
@@ -90,8 +91,8 @@ impl Walk<'_> {
         })
     }
 
-    /// Checks the reminders, if the file has their table: a file of an earlier build has none
-    /// before an owner opens it.
+    /// Checks the reminders, and that those that events have set have their rows, if the file has
+    /// their table: a file of an earlier build has none before an owner opens it.
     pub(super) fn reminders(&mut self) -> Walked<()> {
         let sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'reminders'";
         let tables: i64 = self.connection.query_row(sql, [], |row| row.get(0))?;
@@ -99,16 +100,22 @@ impl Walk<'_> {
             return Ok(());
         }
         let sql = "SELECT due, persistence_id, name, set_by, checksum, entity_type FROM reminders";
+        let mut reminders = std::mem::take(&mut self.reminders);
         self.each("reminders", sql, |report, row| {
             report.other_rows += 1;
             let (columns, entity_type): (_, String) = (columns(row)?, row.get(5)?);
-            if let Err(why) = reminder::decode(&entity_type, &columns) {
-                let (id, name) = (columns.key.persistence_id, columns.key.name);
-                let key = format!("`{}` of `{}`", name.escape_debug(), id.escape_debug());
-                report.damaged("reminders", key, why);
+            match reminder::decode(&entity_type, &columns) {
+                Ok(row) => reminders.row(&row),
+                Err(why) => {
+                    let (id, name) = (columns.key.persistence_id, columns.key.name);
+                    let key = format!("`{}` of `{}`", name.escape_debug(), id.escape_debug());
+                    report.damaged("reminders", key, why);
+                }
             }
             Ok(())
-        })
+        })?;
+        reminders.report(SystemClock.wall(), &mut self.report);
+        Ok(())
     }
 
     pub(super) fn writers(&mut self) -> Walked<()> {

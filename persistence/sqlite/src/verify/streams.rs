@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use antiphon_persistence::event::SequenceNr;
+use antiphon_persistence::identity::PersistenceId;
 use antiphon_persistence::record::checksum::DAMAGED;
-use antiphon_persistence::record::{batch, version};
-use antiphon_persistence::verify::StreamCheck;
+use antiphon_persistence::record::{batch, snapshot, version};
+use antiphon_persistence::verify::{ReminderCheck, StreamCheck};
 use bytes::Bytes;
 
 use super::walk::{Walk, Walked};
@@ -61,6 +62,7 @@ impl Walk<'_> {
                 .insert(stream, Stream { name, end, check, newest: 0, last: deleted, is_damaged });
             Ok(())
         })?;
+        self.snapshots_before(&streams)?;
         let sql = "SELECT stream FROM heads WHERE stream NOT IN (SELECT stream FROM streams)";
         self.each("heads", sql, |report, row| {
             let stream: i64 = row.get(0)?;
@@ -70,11 +72,31 @@ impl Walk<'_> {
         Ok(streams)
     }
 
+    /// Begins the reminders of streams whose first events are deleted with their newest snapshots.
+    fn snapshots_before(&mut self, streams: &HashMap<i64, Stream>) -> Walked<()> {
+        let sql = "SELECT sequence_nr, snapshot FROM snapshots WHERE persistence_id = ?1
+                   ORDER BY sequence_nr DESC LIMIT 1";
+        let mut statement = self.connection.prepare(sql)?;
+        for stream in streams.values().filter(|stream| stream.end.deleted > 0) {
+            let Ok(id) = PersistenceId::parse(&stream.name) else { continue };
+            let mut rows = statement.query([&stream.name])?;
+            let Some(row) = rows.next()? else { continue };
+            let (number, record): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            let number = SequenceNr::new(u64::try_from(number).unwrap_or(0));
+            // a damaged one is reported with the other snapshots
+            if let Ok(snapshot) = snapshot::decode(&stream.name, number, &record.into()) {
+                self.reminders.snapshot(&id, &snapshot);
+            }
+        }
+        Ok(())
+    }
+
     /// Checks the batches in the order of the feed, which for each stream is the order of its
     /// chain.
     pub(super) fn batches(&mut self, streams: &mut HashMap<i64, Stream>) -> Walked<()> {
         let sql = format!("SELECT {BATCH_COLUMNS}, events FROM batches ORDER BY ordinal");
-        self.each("batches", &sql, |report, row| {
+        let mut reminders = std::mem::take(&mut self.reminders);
+        let walked = self.each("batches", &sql, |report, row| {
             report.event_rows += 1;
             let header = BatchHeader::read(row)?;
             let key = format!("ordinal {}", header.ordinal);
@@ -88,12 +110,15 @@ impl Walk<'_> {
             };
             let events: Vec<u8> = row.get(8)?;
             let key = format!("{key}, of stream `{}`", stream.name);
-            for what in batch_problems(stream, &header, events.into(), &mut report.events) {
+            let counted = (&mut report.events, &mut reminders);
+            for what in batch_problems(stream, &header, events.into(), counted) {
                 report.damaged("batches", key.clone(), what);
             }
             (stream.newest, stream.last) = (header.ordinal, header.last);
             Ok(())
-        })
+        });
+        self.reminders = reminders;
+        walked
     }
 
     /// Checks that each stream ends where its head says.
@@ -132,7 +157,7 @@ fn batch_problems(
     stream: &mut Stream,
     header: &BatchHeader,
     events: Bytes,
-    event_count: &mut u64,
+    (event_count, reminders): (&mut u64, &mut ReminderCheck),
 ) -> Vec<String> {
     let was_damaged = stream.is_damaged;
     let is_sound =
@@ -167,7 +192,13 @@ fn batch_problems(
     let next = stream.check.next();
     // the events before `next` are deleted
     let left = events.iter().filter(|event| event.sequence_nr.value() >= next);
-    problems.extend(left.filter_map(|event| stream.check.event(event)));
+    let id = PersistenceId::parse(&stream.name).ok();
+    for event in left {
+        problems.extend(stream.check.event(event));
+        if let Some(id) = &id {
+            reminders.event(id, event);
+        }
+    }
     stream.is_damaged |= !problems.is_empty();
     // a consequence of earlier damage is not reported again
     if was_damaged { Vec::new() } else { problems }

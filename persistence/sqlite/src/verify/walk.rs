@@ -1,6 +1,6 @@
 //! The walk through the rows of a table.
 
-use antiphon_persistence::verify::Report;
+use antiphon_persistence::verify::{ReminderCheck, Report};
 use rusqlite::{Connection, Row};
 
 use crate::record_error::Unread;
@@ -11,6 +11,7 @@ pub(super) type Walked<T> = Result<T, Unread>;
 pub(super) struct Walk<'a> {
     pub(super) connection: &'a Connection,
     pub(super) report: Report,
+    pub(super) reminders: ReminderCheck,
 }
 
 impl Walk<'_> {

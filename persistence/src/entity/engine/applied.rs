@@ -12,9 +12,10 @@ use super::applier::{Applier, apply, describe};
 use super::encoded::Encoded;
 use super::own_times::OwnTimes;
 use super::reminders::{Came, Reminders};
+use super::requests::Requests;
 use super::shared::Shared;
 use crate::delivery::CausalDelivery;
-use crate::entity::{EntityCounters, EventSourced};
+use crate::entity::{DoneBefore, EntityCounters, EventSourced};
 use crate::event::{EventMeta, SequenceNr, StoredEvent};
 use crate::store::Snapshot;
 use crate::version::VersionVector;
@@ -28,6 +29,7 @@ pub(super) struct Applied<E: EventSourced> {
     pub(super) newest: SequenceNr,
     pub(super) own_times: OwnTimes,
     pub(super) reminders: Reminders,
+    pub(super) requests: Requests,
     applier: Applier,
     /// The reason why the state is not read any more: `on_event` panicked, and the state may be
     /// half-changed. Work that is under way is finished, then the entity begins again from the
@@ -57,6 +59,7 @@ impl<E: EventSourced> Applied<E> {
             newest: SequenceNr::ZERO,
             own_times: OwnTimes::default(),
             reminders: Reminders::default(),
+            requests: Requests::default(),
             applier: Applier::new(shared),
             spoilt: None,
         })
@@ -75,6 +78,11 @@ impl<E: EventSourced> Applied<E> {
         self.spoilt.is_some()
     }
 
+    /// Has the state read again: a new life begins as soon as nothing is under way.
+    pub(super) fn spoil(&mut self, reason: String) {
+        self.spoilt.get_or_insert(reason);
+    }
+
     /// The reason why the state is spoilt, if it is. The state must be read again then.
     pub(super) fn take_spoilt(&mut self) -> Option<String> {
         self.spoilt.take()
@@ -87,6 +95,7 @@ impl<E: EventSourced> Applied<E> {
         self.newest = snapshot.sequence_nr;
         self.clock.observe(snapshot.timestamp);
         self.reminders.adopt(&shared.id, &snapshot.reminders);
+        self.requests.adopt(&shared.settings, &snapshot.requests);
         self.delivery =
             CausalDelivery::new(snapshot.version.clone(), shared.settings.waiting_events_max);
     }
@@ -106,7 +115,9 @@ impl<E: EventSourced> Applied<E> {
         self.delivery.replayed(event);
         self.observe(shared, now, event, true);
         let events = Applier::read(shared, event)?;
-        let applied = self.applier.apply(shared, &mut self.state, event, events, true);
+        let before = self.done_before(event);
+        let applied = self.applier.apply(shared, &mut self.state, (event, before), events, true);
+        self.note_request(shared, event);
         note_reminders(&mut self.reminders, shared, event, Came::Replayed);
         applied.map(drop).map_err(|failure| describe(shared, event, &failure.to_string()))
     }
@@ -160,8 +171,10 @@ impl<E: EventSourced> Applied<E> {
             };
             let stored = StoredEvent { sequence_nr: self.newest, meta, payload };
             self.own_times.note(&stored);
-            let context = self.applier.context(&stored, false);
+            let before = self.done_before(&stored);
+            let context = self.applier.context(&stored, before, false);
             own.wants_snapshot |= apply(shared, context, &mut self.state, event)?;
+            self.note_request(shared, &stored);
             note_reminders(&mut self.reminders, shared, &stored, Came::Own);
             own.group.push(stored);
         }
@@ -181,18 +194,44 @@ impl<E: EventSourced> Applied<E> {
     ) -> Result<bool, String> {
         event.sequence_nr = self.newest.next();
         let events = Applier::read(shared, event)?;
-        let applied = self.applier.apply(shared, &mut self.state, event, events, false);
+        let before = self.done_before(event);
+        let applied = self.applier.apply(shared, &mut self.state, (&*event, before), events, false);
         let wants_snapshot = applied.map_err(|failure| {
             let reason = describe(shared, event, &failure.to_string());
             self.spoilt = Some(reason.clone());
             reason
         })?;
         self.newest = event.sequence_nr;
+        self.note_request(shared, event);
         note_reminders(&mut self.reminders, shared, event, Came::Other(now.wall));
         if !self.observe(shared, now, event, false) {
             EntityCounters::add(&shared.counters.events_ahead, 1);
         }
         Ok(wants_snapshot)
+    }
+
+    /// The other handling of the request of an event, if the request was done before.
+    #[inline]
+    fn done_before(&self, event: &StoredEvent) -> Option<Box<DoneBefore>> {
+        if event.meta.labels.is_empty() {
+            return None;
+        }
+        self.requests.done_before(&event.meta)
+    }
+
+    /// Takes note of the request of an event that was applied, or of its answer, if the event was
+    /// noted before without it.
+    #[inline]
+    pub(super) fn note_request(&mut self, shared: &Shared<E>, event: &StoredEvent) {
+        if event.meta.labels.is_empty() {
+            return;
+        }
+        let (settings, counters) = (&shared.settings, &shared.counters);
+        let event_of = (&event.meta, shared.is_own(&event.meta.origin));
+        if let Err(error) = self.requests.applied(settings, counters, event_of) {
+            EntityCounters::add(&counters.requests_unread, 1);
+            tracing::warn!(id = %shared.id, number = %event.sequence_nr, %error, "the request of an event cannot be read: a repetition of it would be handled anew");
+        }
     }
 
     /// Takes note of the time of an event that was applied. The time of another replica's event
@@ -234,6 +273,7 @@ impl<E: EventSourced> Applied<E> {
         self.delivery.check();
         self.applier.check();
         self.reminders.check(self.newest);
+        self.requests.check(&shared.settings);
         self.assert_named(shared);
     }
 }

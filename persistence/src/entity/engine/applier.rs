@@ -1,12 +1,14 @@
 //! Reads stored events as events of today, and applies them to the state.
 
+use std::sync::atomic::AtomicU32;
+
 use antiphon_base::guard::{self, UserFailure};
 use antiphon_base::time::Timestamp;
 
 use super::shared::Shared;
 use super::skipped::is_skipped;
 use crate::entity::context::ReplicationContext;
-use crate::entity::{EntityCounters, EventContext, EventSourced};
+use crate::entity::{DoneBefore, EntityCounters, EventContext, EventSourced};
 use crate::event::{EventMeta, Labels, SequenceNr, StoredEvent};
 use crate::version::VersionVector;
 
@@ -27,7 +29,10 @@ impl Applier {
             timestamp: Timestamp::default(),
             labels: Labels::none(),
         };
-        Self { context: EventContext { common, meta, recovery_running: true } }
+        let (operations, done_before) = (AtomicU32::new(0), None);
+        let context =
+            EventContext { common, meta, recovery_running: true, operations, done_before };
+        Self { context }
     }
 
     /// Reads a stored event as zero or more events of today. Nothing is changed.
@@ -56,11 +61,11 @@ impl Applier {
         &mut self,
         shared: &Shared<E>,
         state: &mut E::State,
-        event: &StoredEvent,
+        (event, done_before): (&StoredEvent, Option<Box<DoneBefore>>),
         events: Vec<E::Event>,
         recovery_running: bool,
     ) -> Result<bool, UserFailure> {
-        let context = self.context(event, recovery_running);
+        let context = self.context(event, done_before, recovery_running);
         let mut wanted = Ok(false);
         let mut events = events.into_iter();
         for event in events.by_ref() {
@@ -80,22 +85,43 @@ impl Applier {
     /// Lets go of the labels of the last event: an idle entity keeps nothing of them.
     pub(super) fn forget_labels(&mut self) {
         self.context.meta.labels = Labels::none();
+        self.context.done_before = None;
     }
 
     pub(super) fn check(&self) {
-        assert!(self.context.meta.labels.is_empty(), "labels of an event that was applied");
+        let EventContext { meta, done_before, .. } = &self.context;
+        assert!(meta.labels.is_empty(), "labels of an event that was applied");
+        assert!(done_before.is_none(), "a handling of an event that was applied");
     }
 
     /// The context of an event; [`Self::forget_labels`] follows after the last one.
-    pub(super) fn context(&mut self, event: &StoredEvent, recovery_running: bool) -> &EventContext {
-        let EventContext { common, meta, recovery_running: running } = &mut self.context;
+    pub(super) fn context(
+        &mut self,
+        event: &StoredEvent,
+        done_before: Option<Box<DoneBefore>>,
+        recovery_running: bool,
+    ) -> &EventContext {
+        let EventContext {
+            common,
+            meta,
+            recovery_running: running,
+            done_before: before,
+            operations,
+        } = &mut self.context;
+        *operations.get_mut() = 0;
         common.at(event.meta.timestamp, event.sequence_nr);
         let EventMeta { origin, version, source_seq, concurrent, timestamp, labels } = &event.meta;
         if meta.origin != *origin {
             meta.origin = origin.clone();
         }
         meta.version.clone_from(version);
-        meta.labels.clone_from(labels);
+        // the answer comes after the event was applied, at the replica that wrote it
+        if !labels.is_empty() && labels.metadata().answer().is_some() {
+            meta.labels = labels.without_answer();
+        } else {
+            meta.labels.clone_from(labels);
+        }
+        *before = done_before;
         (meta.source_seq, meta.concurrent, meta.timestamp) = (*source_seq, *concurrent, *timestamp);
         *running = recovery_running;
         &self.context

@@ -1,27 +1,29 @@
 //! Commands of an entity at work: each is handled against the newest state, durable or not.
 
+use std::time::Duration;
+
 use antiphon_base::guard;
 use antiphon_base::time::Timestamp;
 
-use super::applier::Applier;
 use super::beside::{Beside, count_failure};
+use super::given::{Given, Rejected, allowed};
 use super::inbox::Inbox;
 use super::outbox::{Due, DueBeside};
 use super::peers::Peers;
 use super::refused::{Besides, not_run, refuse_effect, reject};
-use super::reminders::Firing;
 use super::shared::Shared;
 use super::stream::Stream;
 use super::timers::Timers;
-use super::{Now, Queued, Release, Slot, firing};
+use super::{Now, Queued, Release, Slot, firing, once};
+use crate::Result;
 use crate::entity::asynchronous::{OnFailure, Outcome};
 use crate::entity::behaviour::{Kind, Rare};
 use crate::entity::then::{PreparedParts, Thens};
-use crate::entity::timer::Order;
+use crate::entity::versioned::with_version;
 use crate::entity::{AsynchronousFailure, DueReminder, Effect, EntityCounters, EventSourced};
-use crate::event::{Metadata, StoredEvent};
-use crate::reply::{Claim, CommandEffect, Reason, ReplyError, with_panic_reason};
-use crate::{Error, Result};
+use crate::event::Metadata;
+use crate::reply::{Claim, CommandEffect, Reason, ReplyError, lending_claim, with_panic_reason};
+use crate::version::SessionToken;
 
 /// The command whose future is under way.
 struct Asynchronous<C> {
@@ -61,17 +63,55 @@ impl<C: Send + 'static> Commands<C> {
         self.beside.as_ref().is_some_and(|beside| !beside.is_empty())
     }
 
-    /// Ends a future beside the commands. Returns the command that is made of its value, if any.
+    /// Ends a future beside the commands. The command that is made of its value goes into the
+    /// inbox.
     pub(super) fn beside_done<E>(
         &mut self,
         shared: &Shared<E>,
         number: u64,
         outcome: Result<Outcome, AsynchronousFailure>,
-    ) -> Option<Queued<C>>
+        inbox: &mut Inbox<C>,
+    ) where
+        E: EventSourced<Command = C>,
+    {
+        self.beside.as_mut().expect("a future was under way").done(shared, number, outcome, inbox);
+    }
+
+    /// The futures beside the commands, and the requests whose handling goes on.
+    fn table(&mut self) -> &mut Beside<C> {
+        self.beside.get_or_insert_with(|| Box::new(Beside::new()))
+    }
+
+    /// Notes that a command of a future of this request has ended, or that there is none.
+    pub(super) fn handled(&mut self, request: &str, inbox: &mut Inbox<C>) {
+        if let Some(beside) = &mut self.beside {
+            beside.open.ended(request, inbox);
+        }
+    }
+
+    /// Opens the handlings again whose commands were taken over from the life before.
+    pub(super) fn reopen<E>(&mut self, shared: &Shared<E>, stream: &Stream<E>, inbox: &Inbox<C>)
     where
         E: EventSourced<Command = C>,
     {
-        self.beside.as_mut().expect("a future was under way").done(shared, number, outcome)
+        for id in inbox.followed() {
+            self.table().open.begin(&id, once::own_first(shared, stream, &id));
+        }
+    }
+
+    /// Drops the repetitions that wait and whose askers have given up. Returns the time after which
+    /// the engine must be woken for the next one.
+    pub(super) fn expire(&mut self, counters: &EntityCounters, now: Now) -> Option<Duration> {
+        let open = &mut self.beside.as_mut()?.open;
+        open.expire(counters, now.instant);
+        open.arm(now.instant)
+    }
+
+    /// The request of a future whose command has this claim.
+    fn follows(&self, claim: &Claim) -> Option<Box<str>> {
+        let beside = self.beside.as_ref()?;
+        let request = claim.request().filter(|_| claim.has_acted())?;
+        beside.open.has(request).then(|| request.into())
     }
 
     /// Ends an asynchronous effect. Returns the command that it made, if any, to be handled first.
@@ -79,6 +119,7 @@ impl<C: Send + 'static> Commands<C> {
         &mut self,
         shared: &Shared<E>,
         result: Result<C, AsynchronousFailure>,
+        inbox: &mut Inbox<C>,
     ) -> Option<Queued<C>>
     where
         E: EventSourced<Command = C>,
@@ -88,17 +129,24 @@ impl<C: Send + 'static> Commands<C> {
         let command = match (result, on_failure) {
             (Ok(command), on_failure) => {
                 let _ = guard::call("Drop of an effect", &shared.id, || drop(on_failure));
-                command
+                Some(command)
             }
             (Err(failure), on_failure) => {
                 count_failure(shared, &failure);
-                let on_failure = on_failure?;
                 let reason = Reason::Known(ReplyError::Unanswered(failure.to_string()));
-                let made = with_panic_reason(&claim, reason, || {
-                    guard::call("asynchronous_or", &shared.id, || on_failure(failure))
-                });
-                made.ok()?
+                on_failure.and_then(|on_failure| {
+                    let made = with_panic_reason(&claim, reason, || {
+                        guard::call("asynchronous_or", &shared.id, || on_failure(failure))
+                    });
+                    made.ok()
+                })
             }
+        };
+        let Some(command) = command else {
+            if let Some(id) = claim.request() {
+                self.handled(id, inbox);
+            }
+            return None;
         };
         Some(Queued { command, slot, claim: claim.acted() })
     }
@@ -117,6 +165,14 @@ impl<C: Send + 'static> Commands<C> {
         if !queued.claim.take(now.instant) {
             return queued.expire(&shared.counters);
         }
+        let follows = self.follows(&queued.claim);
+        let open = self.beside.as_mut().map(|beside| &mut beside.open);
+        let Some(queued) = once::admit(shared, stream, open, (now, queued)) else {
+            if let Some(id) = follows {
+                self.handled(&id, waiting.0);
+            }
+            return;
+        };
         let Queued { command, slot, claim } = queued;
         claim.tell(Ok(()));
         EntityCounters::add(&shared.counters.commands_handled, 1);
@@ -124,14 +180,29 @@ impl<C: Send + 'static> Commands<C> {
         // a command whose handler panics has stored nothing, and its `ReplyTo` is dropped on the
         // way out
         let reason = Reason::Panicked("on_command", CommandEffect::None);
-        let decided =
-            with_panic_reason(&claim, reason, || stream.decide(shared, command, claim.metadata()));
+        let metadata = claim.metadata().clone();
+        let (decided, claim) =
+            lending_claim(claim, reason, || stream.decide(shared, command, metadata));
         let Ok(decided) = decided else {
             EntityCounters::add(&shared.counters.handler_panics, 1);
             firing::given_up(shared, stream);
-            return claim.end();
+            claim.end();
+            if let Some(id) = follows {
+                self.handled(&id, waiting.0);
+            }
+            return;
         };
-        self.carry_out(shared, now, (stream, peers), (time, decided), (slot, claim), waiting);
+        let (inbox, timers) = waiting;
+        let waiting = (&mut *inbox, timers);
+        let around = (&mut *stream, peers);
+        let stashed = self.carry_out(shared, now, around, (time, decided), (slot, claim), waiting);
+        let Some(id) = follows else { return };
+        if let Some(beside) = &mut self.beside {
+            beside.open.stored(&id, once::own_first(shared, stream, &id));
+        }
+        if !stashed {
+            self.handled(&id, inbox);
+        }
     }
 
     /// Calls the handler of a reminder that is due.
@@ -156,58 +227,13 @@ impl<C: Send + 'static> Commands<C> {
             decided.kind = Kind::None;
         }
         let claim = Claim::unlimited();
-        self.carry_out(shared, now, (stream, peers), (time, decided), (slot, claim), waiting);
+        let _ =
+            self.carry_out(shared, now, (stream, peers), (time, decided), (slot, claim), waiting);
     }
 
-    /// Calls the handler of an event of another replica, which is durable here.
-    pub(super) fn react<E>(
-        &mut self,
-        shared: &Shared<E>,
-        now: Now,
-        (stream, peers): (&mut Stream<E>, &Peers),
-        event: &StoredEvent,
-        (inbox, timers): (&mut Inbox<C>, &mut Timers<C>),
-    ) where
-        E: EventSourced<Command = C>,
-    {
-        // an event that cannot be read now was read when it was applied
-        let events = Applier::read(shared, event).unwrap_or_default();
-        let last = events.len().saturating_sub(1);
-        let reactions = stream.applied.reminders.reactions();
-        let Some(range) = reactions.map(|reactions| reactions.range(event.sequence_nr)) else {
-            return;
-        };
-        if events.is_empty() {
-            firing::fired(stream, Firing::Reaction(range), false);
-        }
-        for (index, own) in events.into_iter().enumerate() {
-            let time = stream.tick(now);
-            EntityCounters::add(&shared.counters.reactions, 1);
-            let decided = stream.react(shared, &own, &event.meta);
-            let _ = guard::call("Drop of an event", &shared.id, || drop(own));
-            if index == last {
-                stream.applied.reminders.goes_on(Firing::Reaction(range));
-            }
-            let Ok(decided) = decided else {
-                EntityCounters::add(&shared.counters.handler_panics, 1);
-                firing::given_up(shared, stream);
-                continue;
-            };
-            let (slot, claim) = (Slot::default(), Claim::unlimited());
-            let waiting = (&mut *inbox, &mut *timers);
-            self.carry_out(
-                shared,
-                now,
-                (&mut *stream, peers),
-                (time, decided),
-                (slot, claim),
-                waiting,
-            );
-        }
-    }
-
-    /// Carries out the effect of a command, of a reminder, or of a reaction.
-    fn carry_out<E>(
+    /// Carries out the effect of a command, of a reminder, or of a reaction. Returns whether the
+    /// command is in the stash now.
+    pub(super) fn carry_out<E>(
         &mut self,
         shared: &Shared<E>,
         now: Now,
@@ -215,7 +241,8 @@ impl<C: Send + 'static> Commands<C> {
         (time, mut decided): (Timestamp, Effect<E>),
         (slot, claim): (Slot, Claim),
         (inbox, timers): (&mut Inbox<C>, &mut Timers<C>),
-    ) where
+    ) -> bool
+    where
         E: EventSourced<Command = C>,
     {
         let Rare { beside, metadata, timers: orders, reminders } = decided.take_rare();
@@ -224,7 +251,11 @@ impl<C: Send + 'static> Commands<C> {
         let has_events = matches!(&kind, Kind::Persist(events) if !events.is_empty());
         let goes_on = matches!(kind, Kind::Asynchronous(..));
         // the effect's own entries replace those that came with the command
-        let merge = |own: Metadata| claim.metadata().merged(&own).map_err(Box::new);
+        let of_command = match claim.request() {
+            None => claim.metadata().clone(),
+            Some(_) => claim.metadata().clone().without_request(),
+        };
+        let merge = |own: Metadata| of_command.merged(&own).map_err(Box::new);
         let has_own = metadata.as_ref().is_ok_and(|own| !own.is_empty());
         let given = allowed(shared, (timers, &orders), metadata.and_then(merge)).and_then(|own| {
             firing::notes(shared, stream, reminders, firing.as_ref(), has_events)
@@ -235,7 +266,8 @@ impl<C: Send + 'static> Commands<C> {
             Err(error) => {
                 firing::refused(shared, stream, firing);
                 guard::drop_each("Drop of a timer", &shared.id, orders);
-                return refuse_effect(shared, stream, &claim, kind, (then, beside), error);
+                refuse_effect(shared, stream, &claim, kind, (then, beside), error);
+                return false;
             }
         };
         if unstash {
@@ -254,8 +286,10 @@ impl<C: Send + 'static> Commands<C> {
             (Ok(_), Some(firing)) => firing::fired(stream, firing, has_events),
             (Err(Rejected), firing) => firing::refused(shared, stream, firing),
         }
-        if let Ok(Some(queued)) = run
-            && let Some(slot) = inbox.stash(shared, now, queued)
+        let stashed = run.ok().flatten().and_then(|queued| inbox.stash(shared, now, queued));
+        let is_stashed = stashed.is_some();
+        if let Some(slot) = stashed
+            && slot.mailbox().is_some()
         {
             stream.defer(Due::Release(Release::of_slot(slot)));
         }
@@ -263,6 +297,7 @@ impl<C: Send + 'static> Commands<C> {
             self.passivating = true;
             stream.defer(Due::Passivate);
         }
+        is_stashed
     }
 
     /// Runs the effect of a command. Returns the command if it is to be stashed.
@@ -281,11 +316,12 @@ impl<C: Send + 'static> Commands<C> {
         E: EventSourced<Command = C>,
     {
         let Given { time, metadata, has_own, notes } = given;
-        let mut stored = None;
+        let mut own = None;
         match kind {
             Kind::Persist(events) => {
-                match stream.persist_own(shared, (time, metadata, notes), events, peers) {
-                    Ok(last) => stored = last,
+                let notes = once::notes(shared, stream, time, (&claim, notes));
+                match stream.apply_own(shared, time, (metadata.clone(), notes), events) {
+                    Ok(applied) => own = Some(applied),
                     Err(error) => {
                         reject(shared, &claim, (then, beside), error);
                         return Err(Rejected);
@@ -306,6 +342,9 @@ impl<C: Send + 'static> Commands<C> {
                 assert!(self.asynchronous.is_none(), "`{}`: a second future", shared.id);
                 // the times of an entity rise, also over its lives
                 let number = time.as_micros();
+                if let Some(id) = claim.request() {
+                    self.table().open.begin(id, once::own_first(shared, stream, id));
+                }
                 stream.defer(Due::Asynchronous(future, claim.clone(), number));
                 let under_way = Asynchronous { number, slot, claim, on_failure };
                 self.asynchronous = Some(Box::new(under_way));
@@ -317,6 +356,13 @@ impl<C: Send + 'static> Commands<C> {
         for then in then {
             prepared.push(then.prepare(state));
         }
+        if let Some(request) = claim.request() {
+            let group = own.as_mut().map_or(&mut [][..], |own| &mut own.group[..]);
+            let goes_on = !beside.is_empty();
+            once::keep_answer(shared, stream, (request, &prepared, goes_on), group);
+        }
+        let stored = own.and_then(|own| stream.collect_own(shared, own, peers, &metadata));
+        let prepared = with_version(prepared, &claim, (&shared.id, stream.applied.seen()));
         if !beside.is_empty() {
             self.begin_beside(shared, stream, beside, &claim);
         }
@@ -336,11 +382,16 @@ impl<C: Send + 'static> Commands<C> {
     ) where
         E: EventSourced<Command = C>,
     {
-        let table = self.beside.get_or_insert_with(|| Box::new(Beside::new()));
+        let first = claim.request().and_then(|id| once::own_first(shared, stream, id));
+        let table = self.table();
         for then in besides {
-            let (number, future) = table.begin(shared, &stream.applied.state, claim, then);
+            let claimed = (claim, first);
+            let (number, future) = table.begin(shared, &stream.applied.state, claimed, then);
+            let token = claim
+                .wants_version()
+                .then(|| SessionToken::new(&shared.id, stream.applied.seen().clone()));
             let claim = claim.clone();
-            stream.defer(Due::Beside(Box::new(DueBeside { number, future, claim })));
+            stream.defer(Due::Beside(Box::new(DueBeside { number, future, claim, token })));
         }
     }
 
@@ -361,34 +412,4 @@ impl<C: Send + 'static> Commands<C> {
             beside.check();
         }
     }
-}
-
-/// The metadata of an effect, unless it is beyond its bounds or the effect has too many timers.
-///
-/// # Errors
-/// `Rejected`, with what was expected.
-fn allowed<E: EventSourced>(
-    shared: &Shared<E>,
-    (timers, orders): (&Timers<E::Command>, &[Order<E::Command>]),
-    metadata: Result<Metadata, Box<Error>>,
-) -> Result<Metadata, ReplyError> {
-    if let Some(reason) = timers.refusal(orders, shared.settings.timers_max) {
-        EntityCounters::add(&shared.counters.timers_refused, 1);
-        return Err(ReplyError::Rejected(reason));
-    }
-    metadata.map_err(|error| ReplyError::Rejected(error.to_string()))
-}
-
-/// The events of a command cannot be stored.
-struct Rejected;
-
-/// The time and the metadata of the events of a command.
-struct Given {
-    time: Timestamp,
-    /// The metadata of the command, with the effect's own entries.
-    metadata: Metadata,
-    /// True when the effect has own entries.
-    has_own: bool,
-    /// The notes about reminders.
-    notes: Option<Box<str>>,
 }

@@ -11,18 +11,18 @@ use super::recovery::Recovery;
 use super::restarts::Restarts;
 use super::running::Running;
 use super::shared::Shared;
-use super::{Action, Generation, Input, Now, Slot, signals};
+use super::{Action, Generation, Input, Now, Queued, Slot};
 use crate::entity::surroundings::Surroundings;
 use crate::entity::{EntityCounters, EntitySettings, EventSourced, PeerHas, Signal, StopReason};
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
-use crate::reply::{Claim, ReplyError};
+use crate::reply::ReplyError;
 use crate::shape::ShapeBook;
 use crate::store::{Limits, ReminderRow};
 
 /// The engine of one entity.
 pub struct Engine<E: EventSourced> {
-    shared: Shared<E>,
+    pub(super) shared: Shared<E>,
     pub(super) phase: Phase<E>,
     pub(super) inbox: Inbox<E::Command>,
     /// The things that other replicas send while the entity is not at work.
@@ -31,6 +31,9 @@ pub struct Engine<E: EventSourced> {
     stopping: bool,
     /// A `GoOn` is under way.
     goes_on: bool,
+    /// The permit to recover is kept until the snapshot of the recovery was saved: a place that
+    /// starts again saves no more of them at a time than it recovers.
+    keeps_permit: bool,
     /// The highest number that was ever durable in this engine: a journal that has less has lost
     /// data.
     durable_ever: SequenceNr,
@@ -65,6 +68,7 @@ impl<E: EventSourced> Engine<E> {
             restarts: Restarts::default(),
             stopping: false,
             goes_on: false,
+            keeps_permit: false,
             durable_ever: SequenceNr::ZERO,
             doubted: Doubted::default(),
             append_outstanding: false,
@@ -92,12 +96,36 @@ impl<E: EventSourced> Engine<E> {
     /// The entity must be [broken off](Self::break_off) then.
     pub fn step(&mut self, now: Now, input: Input<E>) -> Vec<Action<E>> {
         let mut actions = Vec::new();
-        self.take(now, input, &mut actions);
-        self.drive(now, &mut actions);
+        self.step_into(now, input, &mut actions, &|| true);
+        actions
+    }
+
+    /// The same, with the room of `actions`, to which the actions are added. `goes_on` is asked now
+    /// and then while more commands wait; when it says no, they wait for the next step, which
+    /// [`Action::GoOn`] asks for.
+    ///
+    /// # Panics
+    /// As [`Self::step`].
+    pub fn step_into(
+        &mut self,
+        now: Now,
+        input: Input<E>,
+        actions: &mut Vec<Action<E>>,
+        goes_on: &dyn Fn() -> bool,
+    ) {
+        self.take(now, input, actions);
+        self.drive(now, actions, goes_on);
         if cfg!(debug_assertions) {
             self.check();
         }
-        actions
+    }
+
+    /// Gives room back that an idle entity does not need.
+    pub(crate) fn shrink(&mut self) {
+        self.inbox.shrink();
+        if let Phase::Running(running) = &mut self.phase {
+            running.shrink();
+        }
     }
 
     /// Ends the entity after a panic of [`Self::step`], which is a bug of the engine. Nothing more
@@ -113,16 +141,19 @@ impl<E: EventSourced> Engine<E> {
         match input {
             Input::Start => self.start(actions),
             Input::Doubted(replicas) => self.doubt(now, replicas, actions),
-            Input::Vouched(replica) => self.vouched(&replica),
-            Input::Command(queued) => match self.circle(&queued.claim) {
-                None => self.inbox.push(queued),
-                Some(reason) => queued.refuse(reason),
-            },
+            Input::Vouched(replica) => {
+                self.doubted.vouched(&self.shared, &mut self.phase, &replica)
+            }
+            Input::Command(queued) => self.queue(queued),
+            Input::Commands(all) => {
+                self.inbox.reserve(all.len());
+                all.into_iter().for_each(|queued| self.queue(queued));
+            }
             Input::ReminderDue(row, slot) => self.reminder_due(row, slot),
             Input::Replicated(events) => self.arrived(now, events),
             Input::PeerHas(news) => {
                 self.heard(*news);
-                self.found_behind(now, actions);
+                self.doubted.find_behind(&self.shared, now, &mut self.phase, actions);
             }
             Input::Stop => self.stop(actions),
             Input::Kill => self.end(StopReason::Killed, actions),
@@ -150,26 +181,20 @@ impl<E: EventSourced> Engine<E> {
         }
     }
 
-    /// The reason why a command is refused that would wait for itself: this entity holds up its
-    /// commands until an answer is there that waits for the answer of the command. A future that is
-    /// over waits for nothing, though the commands of its asks may still come.
-    fn circle(&self, claim: &Claim) -> Option<ReplyError> {
-        let askers = claim.askers()?;
-        let future = self.phase.running()?.held_up_by()?;
-        let circle = askers.circle(&self.shared.id, future)?;
-        EntityCounters::add(&self.shared.counters.commands_in_circles, 1);
-        Some(ReplyError::Rejected(format!(
-            "{circle}, while commands are held up: ask with `then_asynchronous`, which holds up nothing"
-        )))
+    fn queue(&mut self, queued: Queued<E::Command>) {
+        match self.phase.circle(&self.shared, &queued.claim) {
+            None => self.inbox.push(queued),
+            Some(reason) => queued.refuse(reason),
+        }
     }
 
     /// Takes a result of I/O. A result of another generation is dropped.
     fn result(&mut self, now: Now, input: Input<E>, actions: &mut Vec<Action<E>>) {
-        let (shared, current) = (&self.shared, self.shared.generation);
-        if input.generation() != Some(current) {
+        if input.generation() != Some(self.shared.generation) {
             let why = "the entity has started again, or ended".to_owned();
             return input.refuse(ReplyError::Unavailable(why));
         }
+        let shared = &self.shared;
         let outcome = match &mut self.phase {
             Phase::Recovering(recovery) => match recovery.take(shared, now, input, actions) {
                 Ok(true) => return self.recovered(now, actions),
@@ -217,37 +242,37 @@ impl<E: EventSourced> Engine<E> {
         actions.push(Action::LoadSnapshot(generation, SequenceNr::MAX));
     }
 
+    /// Gives the permit back that was kept for the snapshot of a recovery.
+    fn release_permit(&mut self, actions: &mut Vec<Action<E>>) {
+        if std::mem::take(&mut self.keeps_permit) {
+            actions.push(Action::ReleasePermit);
+        }
+    }
+
     fn recovered(&mut self, now: Now, actions: &mut Vec<Action<E>>) {
-        actions.push(Action::ReleasePermit);
+        self.keeps_permit = true;
         let Phase::Recovering(recovery) = std::mem::replace(&mut self.phase, Phase::Stopped) else {
             panic!("recovered without recovery");
         };
-        let recovered = recovery.finish();
+        let recovered = match recovery.finish().with_all(&self.shared, self.durable_ever) {
+            Ok(recovered) => recovered,
+            Err(reason) => return self.end(StopReason::Failed(reason), actions),
+        };
         let durable = recovered.applied.newest;
-        if durable < self.durable_ever {
-            let reason = format!(
-                "journal of `{}`: expected events up to {}, actual {durable}: the store has lost data",
-                self.shared.id, self.durable_ever
-            );
-            tracing::error!(%reason, "entity stops");
-            let signal = Signal::RecoveryFailed(reason.clone());
-            signals::tell_in_recovery(&self.shared, &recovered.applied, &signal);
-            recovered.applied.end(&self.shared);
-            return self.end(StopReason::Failed(reason), actions);
-        }
         EntityCounters::add(&self.shared.counters.recoveries, 1);
         self.durable_ever = durable;
         self.restarts.recovered(now.instant);
         let holding = std::mem::take(&mut self.away.holding);
-        let running = Running::begin(&self.shared, now, recovered, holding, actions);
+        let mut running = Running::begin(&self.shared, now, recovered, holding, actions);
+        running.reopen(&self.shared, &self.inbox);
         self.phase = Phase::Running(Box::new(running));
         self.doubt(now, Vec::new(), actions);
-        let arrivals = self.away.take_arrivals();
+        let arrivals = self.away.take_arrivals(&self.shared, now.instant);
         self.arrived(now, arrivals);
         for news in std::mem::take(&mut self.away.news).into_all() {
             self.heard(news);
         }
-        self.found_behind(now, actions);
+        self.doubted.find_behind(&self.shared, now, &mut self.phase, actions);
     }
 
     fn arrived(&mut self, now: Now, events: Vec<StoredEvent>) {
@@ -258,7 +283,7 @@ impl<E: EventSourced> Engine<E> {
                 running.arrived(&self.shared, now, events);
             }
             Phase::Running(_) | Phase::Permit | Phase::Recovering(_) | Phase::Backoff { .. } => {
-                self.away.arrived(&self.shared, events);
+                self.away.arrived(&self.shared, now.instant, events);
             }
             Phase::Stopped => {}
         }
@@ -273,7 +298,7 @@ impl<E: EventSourced> Engine<E> {
 
     fn heard(&mut self, news: PeerHas) {
         match &mut self.phase {
-            Phase::Running(running) => running.heard(news),
+            Phase::Running(running) => running.heard(&self.shared, news),
             Phase::Permit | Phase::Recovering(_) | Phase::Backoff { .. } => self.away.heard(news),
             Phase::Stopped => {}
         }
@@ -281,22 +306,9 @@ impl<E: EventSourced> Engine<E> {
 
     /// Adds doubted replicas, and asks all of them before the next command.
     fn doubt(&mut self, now: Now, replicas: Vec<ReplicaId>, actions: &mut Vec<Action<E>>) {
-        self.doubted.add(replicas);
+        self.doubted.add(replicas, true);
         if let Phase::Running(running) = &mut self.phase {
             self.doubted.ask(&self.shared, now, running, actions);
-        }
-    }
-
-    fn vouched(&mut self, replica: &ReplicaId) {
-        self.doubted.vouched(replica);
-        if let Phase::Running(running) = &mut self.phase {
-            running.vouched(replica);
-        }
-    }
-
-    fn found_behind(&mut self, now: Now, actions: &mut Vec<Action<E>>) {
-        if let Phase::Running(running) = &mut self.phase {
-            self.doubted.find_behind(&self.shared, now, running, actions);
         }
     }
 
@@ -326,18 +338,23 @@ impl<E: EventSourced> Engine<E> {
     }
 
     /// Does everything that can be done now.
-    fn drive(&mut self, now: Now, actions: &mut Vec<Action<E>>) {
+    fn drive(&mut self, now: Now, actions: &mut Vec<Action<E>>, goes_on: &dyn Fn() -> bool) {
+        if !self.phase.running().is_some_and(Running::saves_snapshot) {
+            self.release_permit(actions);
+        }
+        self.doubted.find_behind(&self.shared, now, &mut self.phase, actions);
         let Phase::Running(running) = &mut self.phase else { return };
-        self.doubted.find_behind(&self.shared, now, running, actions);
         let refusing = (now, self.stopping);
         self.doubted.reclaim(&self.shared, running, refusing, &mut self.inbox, actions);
-        let has_more = running.work(&self.shared, now, &mut self.inbox, actions);
+        let has_more = running.work(&self.shared, (now, goes_on), &mut self.inbox, actions);
         if has_more && !self.goes_on {
             self.goes_on = true;
             actions.push(Action::GoOn);
         }
-        if !self.stopping && !running.is_spoilt() {
-            running.pull(&self.shared, now, actions);
+        if self.stopping {
+            self.inbox.stop_waiting(&self.shared, running.seen());
+        } else if !running.is_spoilt() {
+            running.pull(&self.shared, now, &self.inbox, actions);
         }
         if !running.is_idle() {
             return;
@@ -353,9 +370,7 @@ impl<E: EventSourced> Engine<E> {
     fn settle(&mut self, now: Now, outcome: Result<(), Failure>, actions: &mut Vec<Action<E>>) {
         match outcome {
             Ok(()) => {}
-            Err(Failure::Restart { reason, answer }) => {
-                self.restart(now, &reason, &answer, actions);
-            }
+            Err(Failure::Restart { reason, answer }) => self.reread(now, &reason, &answer, actions),
             Err(Failure::Fenced(error)) => {
                 EntityCounters::add(&self.shared.counters.fenced, 1);
                 let reason = StopReason::Fenced(error.to_string());
@@ -380,7 +395,7 @@ impl<E: EventSourced> Engine<E> {
     }
 
     /// Forgets everything that is not in the journal, and reads the journal again after a wait.
-    fn restart(
+    fn reread(
         &mut self,
         now: Now,
         reason: &str,
@@ -419,7 +434,9 @@ impl<E: EventSourced> Engine<E> {
             // the journal loop, which told the news, waits for the answer
             (self.away.news, self.away.holding) = (ended.news, ended.holding);
         }
+        self.release_permit(actions);
         self.inbox.forget_timers();
+        self.inbox.forget_fired(answer);
         self.shared.generation += 1;
     }
 
@@ -439,8 +456,7 @@ impl<E: EventSourced> Engine<E> {
         self.away.check(&self.shared.settings);
         self.doubted.check();
         if let Some(running) = self.phase.running() {
-            let (durable, ever) = (running.durable(), self.durable_ever);
-            assert_eq!(durable, ever, "`{}`: what was durable stays durable", self.shared.id);
+            assert_eq!(running.durable(), self.durable_ever, "{}", self.shared.id);
         }
     }
 }

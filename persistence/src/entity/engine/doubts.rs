@@ -15,10 +15,18 @@
 //! ```
 //!
 //! An own event that another replica has and the journal has not is the proof of a loss, on every
-//! path on which it arrives. It puts the entity in doubt.
+//! path on which it arrives. It puts the entity in doubt, each time that it comes while there is no
+//! doubt. After a proof the word of the host does not end the doubt about a replica that can be
+//! read: the host may not know of the loss yet.
 //!
-//! Invariants: no command is handled while a doubted replica was not read to its end; an event that
-//! was read counts when it is durable, so a restart begins the doubt anew.
+//! A doubt does not end while an own event is known that is not applied: it waits for its causes,
+//! or news told of it. Then the journals are read once more, from their beginnings: rows before the
+//! position may have other events than when they were read. An own event that no journal has any
+//! more is forgotten.
+//!
+//! Invariants: no command, reminder or reaction is handled while a doubted replica was not read to
+//! its end, and without a doubt no own event waits; an event that was read counts when it is
+//! durable, so a restart begins the doubt anew.
 
 use tokio::time::Instant;
 
@@ -34,6 +42,8 @@ struct Open {
     replica: ReplicaId,
     /// True when a read was under way when the doubt began: the next answer does not count.
     is_early: bool,
+    /// True when the last read gave an error.
+    is_unreadable: bool,
     /// The reason why the last read did not reach the end.
     failed: Option<String>,
 }
@@ -47,8 +57,13 @@ pub(super) struct Doubts {
     needed: SequenceNr,
     /// The time at which commands that wait are refused.
     wait_until: Option<Instant>,
-    /// True after an own event came that the journal has not.
+    /// True after an own event came that the journal has not, or news of one, until the entity is
+    /// in doubt because of it.
     is_behind: bool,
+    /// True when the open doubt follows from such an event.
+    is_proven: bool,
+    /// True after the journals are read from their beginnings in this doubt.
+    is_anew: bool,
     /// True after the host was told of such an event.
     is_told: bool,
 }
@@ -84,28 +99,53 @@ impl Doubts {
     pub(super) fn failed(&mut self, replica: &ReplicaId, reason: &str) {
         if let Some(open) = self.open.iter_mut().find(|open| open.replica == *replica) {
             open.is_early = false;
+            open.is_unreadable = false;
             open.failed = Some(format!("`{replica}`: {reason}"));
         }
     }
 
-    /// Notes that an own event came that the journal has not.
+    /// Notes that a read gave an error.
+    pub(super) fn unreadable(&mut self, replica: &ReplicaId, reason: &str) {
+        self.failed(replica, reason);
+        if let Some(open) = self.open.iter_mut().find(|open| open.replica == *replica) {
+            open.is_unreadable = true;
+        }
+    }
+
+    /// Notes that an own event came that the journal has not, or news of one.
     pub(super) fn found_behind(&mut self) {
         self.is_behind = true;
     }
 
-    /// Returns whether an own event came that the journal has not.
-    pub(super) fn is_behind(&self) -> bool {
-        self.is_behind
+    /// Takes the proof that the journal has gone back, if there is a new one. Returns whether the
+    /// host must be told: it is told once.
+    pub(super) fn take_proof(&mut self) -> Option<bool> {
+        if !std::mem::take(&mut self.is_behind) {
+            return None;
+        }
+        let is_new = !std::mem::replace(&mut self.is_told, true);
+        let was_proven = std::mem::replace(&mut self.is_proven, true);
+        (is_new || !was_proven || !self.is_open()).then_some(is_new)
     }
 
-    /// Notes that the host was told that the journal has gone back.
-    pub(super) fn told(&mut self) {
-        self.is_told = true;
+    /// Returns whether the doubt follows from an own event that the journal has not.
+    pub(super) fn is_proven(&self) -> bool {
+        self.is_proven
     }
 
-    /// Returns whether the host was told that the journal has gone back.
-    pub(super) fn is_told(&self) -> bool {
-        self.is_told
+    /// Notes that the journals are read from their beginnings in this doubt.
+    pub(super) fn begin_anew(&mut self) {
+        self.is_anew = true;
+    }
+
+    /// Returns whether the journals are read from their beginnings in this doubt, or were.
+    pub(super) fn is_anew(&self) -> bool {
+        self.is_anew
+    }
+
+    /// Notes that the doubt is over.
+    pub(super) fn over(&mut self) {
+        (self.is_proven, self.is_anew) = (false, false);
     }
 
     /// Adds doubted replicas: commands wait until their journals were read to their ends, and are
@@ -124,7 +164,8 @@ impl Doubts {
                 continue;
             }
             let is_early = is_reading(replica);
-            self.open.push(Open { replica: replica.clone(), is_early, failed: None });
+            let replica = replica.clone();
+            self.open.push(Open { replica, is_early, is_unreadable: false, failed: None });
         }
         let is_new = self.open.len() > before;
         if is_new {
@@ -133,9 +174,12 @@ impl Doubts {
         is_new
     }
 
-    /// Ends the doubt because of this replica: the host does not doubt it any more.
-    pub(super) fn vouched(&mut self, replica: &ReplicaId) {
-        self.open.retain(|open| open.replica != *replica);
+    /// Ends the doubt because of this replica: the host does not doubt it any more. Returns whether
+    /// it has ended: after a proof, a replica that can be read is read.
+    pub(super) fn vouched(&mut self, replica: &ReplicaId) -> bool {
+        let is_proven = self.is_proven;
+        self.open.retain(|open| open.replica != *replica || (is_proven && !open.is_unreadable));
+        !self.is_asked(replica)
     }
 
     /// Returns whether every doubted replica was read to its end, and what was read is durable.

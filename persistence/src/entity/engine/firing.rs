@@ -80,7 +80,7 @@ pub(super) fn refused<E: EventSourced>(
         Some(Firing::Reminder { .. }) => {
             EntityCounters::add(&shared.counters.reminders_failed, 1);
         }
-        Some(firing @ Firing::Reaction(_)) => {
+        Some(firing @ Firing::Reaction(..)) => {
             EntityCounters::add(&shared.counters.reactions_failed, 1);
             fired(stream, firing, false);
         }

@@ -118,6 +118,11 @@ impl Holding {
         }
     }
 
+    /// Forgets the held event of an origin. Returns whether there was one.
+    pub(super) fn forget(&mut self, origin: &ReplicaId) -> bool {
+        self.origins.remove(origin).is_some()
+    }
+
     /// Holds the same events after a restart of the engine, until their times come.
     pub(super) fn hold_again(&self, delivery: &mut CausalDelivery) {
         for (origin, held) in &self.origins {

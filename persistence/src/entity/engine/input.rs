@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{Queued, Release, Releases, RowChanges, Slot};
 use crate::entity::asynchronous::{AsynchronousFailure, CommandFuture, Outcome, OutcomeFuture};
 use crate::entity::{EventSourced, HeldEvent, PeerHas, StopReason};
-use crate::event::{SequenceNr, StoredEvent};
+use crate::event::{Metadata, SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
 use crate::reply::{Askers, ReplyError, refuse};
 use crate::store::{Append, ReminderRow, ReplayPage, Snapshot};
@@ -41,6 +41,8 @@ pub enum Input<E: EventSourced> {
     PermitGranted(Generation),
     /// A command.
     Command(Queued<E::Command>),
+    /// Commands, in order; what they make visible is let out together.
+    Commands(Vec<Queued<E::Command>>),
     /// A row of a reminder of this entity is due; it takes a slot of the mailbox.
     ReminderDue(Box<ReminderRow>, Slot),
     /// Events of other replicas, by direct replication.
@@ -60,7 +62,8 @@ pub enum Input<E: EventSourced> {
     /// The next events of this other replica's stream.
     Pulled(Generation, ReplicaId, StoreResult<ReplayPage>),
     /// The snapshot with this number was stored and read back equal, or not.
-    SnapshotSaved(Generation, SequenceNr, StoreResult<()>),
+    /// With the metadata of the snapshot, for the signal.
+    SnapshotSaved(Generation, SequenceNr, StoreResult<Metadata>),
     /// The snapshots up to this number were deleted, or not.
     SnapshotsDeleted(Generation, SequenceNr, StoreResult<()>),
     /// The events up to this number were deleted, or not.
@@ -184,6 +187,7 @@ impl<E: EventSourced> Input<E> {
             | Self::Doubted(_)
             | Self::Vouched(_)
             | Self::Command(_)
+            | Self::Commands(_)
             | Self::ReminderDue(..)
             | Self::Replicated(_)
             | Self::PeerHas(_)
@@ -202,6 +206,7 @@ impl<E: EventSourced> Input<E> {
             Self::Vouched(_) => "Vouched",
             Self::PermitGranted(_) => "PermitGranted",
             Self::Command(_) => "Command",
+            Self::Commands(_) => "Commands",
             Self::ReminderDue(..) => "ReminderDue",
             Self::ReminderFound(..) => "ReminderFound",
             Self::ReactionsRead(..) => "ReactionsRead",
@@ -230,6 +235,9 @@ impl<E: EventSourced> Input<E> {
     pub fn refuse(self, reason: ReplyError) {
         match self {
             Self::Command(queued) => queued.refuse(reason),
+            Self::Commands(all) => {
+                all.into_iter().for_each(|queued| queued.refuse(reason.clone()));
+            }
             // the future of the command has run
             Self::AsynchronousDone(_, Ok(command)) => {
                 refuse(command, reason.with_unknown_effect());

@@ -97,7 +97,11 @@ impl<E: EventSourced> Intake<'_, E> {
         if self.shared.is_own(&meta.origin) {
             EntityCounters::add(&self.shared.counters.events_reclaimed, 1);
         }
-        self.peers.reached(&meta.origin, meta.source_seq);
+        if !self.doubts.is_proven() {
+            // after a proof each row counts: in a journal that went back, own events can be in rows
+            // before this one that its origin did not have then
+            self.peers.reached(&meta.origin, meta.source_seq);
+        }
         self.group.push(ready);
     }
 

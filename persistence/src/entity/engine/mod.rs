@@ -13,16 +13,17 @@
 //! parts below it only:
 //! - `core`: the transitions between the phases; `phase`: the phases; `restarts`: the waits between
 //!   them; `away`: the things that other replicas send meanwhile; `inbox`, `stash`: commands that
-//!   wait; `doubted`: the replicas to ask before commands are taken; `observe`: the view from
-//!   outside;
+//!   wait; `behind`: those that wait for events; `doubted`: the replicas to ask before commands are
+//!   taken; `observe`: the view from outside;
 //! - `recovery`: permit, snapshot, replay;
 //! - `running`: an entity at work, composed of `stream`, `replication` and `commands`;
 //! - `commands`: commands are handled against the newest state; `beside`: futures that hold up
-//!   none; `timers`: the commands that the entity gets from its timers; `refused`: effects that do
-//!   not happen; `firing`: the effects of reminders
-//!   that are due, and of reactions;
+//!   none; `once`: commands that repeat a request; `timers`: the commands that the entity gets from
+//!   its timers; `refused`: effects that do not happen; `firing`: the effects of reminders that are
+//!   due, and of reactions;
 //! - `stream`: the own stream, composed of `applied` (the newest state, with its version and
-//!   number), `reminders` (which are set, and their rows), `reactions` (events that have none
+//!   number), `requests` (which were done), `reminders` (which are set, and their rows),
+//!   `reactions` (events that have none
 //!   yet), `persisting` (output commit: one append under way, the next one collecting),
 //!   `outbox` (answers let out when durable) and `snapshots`;
 //! - `replication`: events of other replicas, direct or read from their journals, composed of
@@ -31,7 +32,7 @@
 //! - `applier`: stored events, read and applied; `own_times`: own events that come back;
 //! - `proof`: only events and states that can be read again are stored;
 //! - `signals`: the behaviour is told of its entity's life;
-//! - `limits`: the bytes of one append;
+//! - `limits`: the bytes of one append; `rows`: the rows of reminders, for a check of a store;
 //! - `input`, `queued`, `shared`, `failure`, `news`, `skipped`: types that the parts share.
 //!
 //! Application code is called only through [`antiphon_base::guard`]; `docs/user-code.md` lists the
@@ -48,6 +49,7 @@
 mod applied;
 mod applier;
 mod away;
+mod behind;
 mod beside;
 mod commands;
 mod core;
@@ -56,6 +58,7 @@ mod doubts;
 mod encoded;
 mod failure;
 mod firing;
+mod given;
 mod holding;
 mod inbox;
 mod input;
@@ -63,6 +66,8 @@ mod intake;
 mod limits;
 mod news;
 mod observe;
+mod once;
+mod open;
 mod outbox;
 mod own_times;
 mod peers;
@@ -70,12 +75,15 @@ mod persisting;
 mod phase;
 pub(super) mod proof;
 mod queued;
+mod reacting;
 mod reactions;
 mod recovery;
 mod refused;
 mod reminders;
 mod replication;
+mod requests;
 mod restarts;
+mod rows;
 mod running;
 mod shared;
 mod signals;
@@ -89,6 +97,7 @@ pub use self::core::Engine;
 pub use self::input::{Action, Generation, Input, Now};
 pub use self::queued::{Queued, Release, Releases, Slot};
 pub use self::reminders::RowChanges;
+pub(crate) use self::rows::ReminderRows;
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::queued::push;
+use super::queued::{push, shrink};
 use super::{Action, Generation, Release, Releases, RowChanges};
 use crate::entity::AsynchronousFailure;
 use crate::entity::EventSourced;
@@ -11,6 +11,7 @@ use crate::event::SequenceNr;
 use crate::identity::ReplicaId;
 use crate::reply::{Claim, ReplyError, refuse_claimed};
 use crate::store::Snapshot;
+use crate::version::SessionToken;
 
 /// An action that waits until an event is durable.
 pub(super) enum Due<E: EventSourced> {
@@ -31,6 +32,8 @@ pub(super) struct DueBeside {
     pub(super) number: u64,
     pub(super) future: Result<OutcomeFuture, AsynchronousFailure>,
     pub(super) claim: Claim,
+    /// The events that the future could have seen, if the asker wants the version of its answer.
+    pub(super) token: Option<SessionToken>,
 }
 
 /// The actions that wait, each with the number of the event that must be durable before it.
@@ -47,6 +50,11 @@ impl<E: EventSourced> Outbox<E> {
         self.waiting.is_empty()
     }
 
+    /// Gives room back that an idle entity does not need.
+    pub(super) fn shrink(&mut self) {
+        shrink(&mut self.waiting);
+    }
+
     /// Lets the action out when the event `needed` is durable, after the earlier ones.
     pub(super) fn defer(&mut self, needed: SequenceNr, due: Due<E>) {
         push(&mut self.waiting, (needed, due));
@@ -59,7 +67,8 @@ impl<E: EventSourced> Outbox<E> {
         generation: Generation,
         actions: &mut Vec<Action<E>>,
     ) {
-        let mut releases = Releases::new();
+        let due = self.waiting.partition_point(|(needed, _)| *needed <= durable);
+        let mut releases = Releases::with_capacity(due);
         while let Some((needed, _)) = self.waiting.front() {
             if *needed > durable {
                 break;
@@ -77,8 +86,12 @@ impl<E: EventSourced> Outbox<E> {
                     Action::RunAsynchronous(generation, future, held_up)
                 }
                 Due::Beside(due) => {
-                    let DueBeside { number, future, claim } = *due;
+                    let DueBeside { number, future, claim, token } = *due;
                     claim.act();
+                    // the future may answer before the visible parts of its command are let out
+                    if let (Some(session), Some(token)) = (claim.session(), token) {
+                        session.note(&token);
+                    }
                     Action::RunBeside(generation, number, future)
                 }
                 Due::Snapshot(snapshot) => {

@@ -20,12 +20,19 @@ pub(super) struct Peer {
     /// True when the replica's journal is to be read because the entity has started.
     pub(super) at_start: bool,
     pub(super) reading: bool,
+    /// True when the read under way does not count, and the next one begins at the first row.
+    pub(super) is_anew_due: bool,
     /// Reads in a row whose first event waited for others.
     pub(super) causeless: u8,
     /// The highest number of the replica's stream at which the position was found to be of another
     /// history, and was begun anew.
     pub(super) anew_at: SequenceNr,
-    pub(super) attempts: u32,
+    /// True when the last read was begun only because commands wait for events of their sessions.
+    for_session: bool,
+    /// True when the last read has failed.
+    pub(super) failed: bool,
+    /// Reads in a row that gave nothing.
+    attempts: u16,
     pub(super) retry_at: Option<Instant>,
     /// The origin whose held event keeps the replica's journal from being read on.
     pub(super) held: Option<ReplicaId>,
@@ -53,15 +60,39 @@ pub(super) struct Beyond {
 impl Peer {
     /// Notes that the next read gives nothing at once, and waits longer each time.
     pub(super) fn retry_later(&mut self, now: Now, settings: &EntitySettings) {
-        self.attempts += 1;
+        self.attempts = self.attempts.saturating_add(1);
         let backoff = Backoff::new(settings.pull_retry_min, settings.pull_retry_max);
-        self.retry_at = Some(now.instant + backoff.delay(self.attempts, Jitter::NONE));
+        self.retry_at = Some(now.instant + backoff.delay(self.attempts.into(), Jitter::NONE));
+    }
+
+    /// Notes that a page was read. A session may name events that never come: the reads for it wait
+    /// longer each time, until there is an event.
+    pub(super) fn page_read(&mut self, has_moved: bool) {
+        self.failed = false;
+        if has_moved || !self.for_session {
+            self.attempts = 0;
+        }
     }
 
     /// Waits until a held event is taken again. Never at once: the event may have to wait until the
     /// entity is idle.
     pub(super) fn retry_held(&mut self, at: Instant, now: Now, settings: &EntitySettings) {
         self.retry_at = Some(at.max(now.instant + settings.held_retry_min));
+    }
+
+    /// Reads the journal from its beginning, now or after the read that is under way.
+    pub(super) fn begin_anew(&mut self) {
+        if self.reading {
+            self.is_anew_due = true;
+        } else {
+            self.begin_at_first();
+        }
+    }
+
+    /// Begins the next read at once, at the first row.
+    pub(super) fn begin_at_first(&mut self) {
+        (self.retry_at, self.attempts) = (None, 0);
+        (self.position, self.held, self.beyond) = (SequenceNr::ZERO, None, None);
     }
 
     /// The number in the replica's stream after which the next read begins.
@@ -118,6 +149,22 @@ impl Peers {
         for (_, peer) in &mut *self.peers {
             peer.retry_at = None;
         }
+    }
+
+    /// Reads for one more command that waits for events of its session: at once, or
+    /// `pull_retry_min` later when reads for other such commands gave nothing.
+    pub(super) fn look_for_session<E: EventSourced>(&mut self, shared: &Shared<E>, now: Now) {
+        self.is_calm = false;
+        let soon = now.instant + shared.settings.pull_retry_min;
+        for (_, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.for_session) {
+            peer.retry_at = peer.retry_at.map(|at| at.min(soon));
+        }
+    }
+
+    /// Returns whether the events of this origin can only be in the journals of others: its own one
+    /// is not read, or the last read of it failed.
+    pub(super) fn is_out_of_reach(&self, origin: &ReplicaId) -> bool {
+        self.get(origin).is_none_or(|peer| peer.failed)
     }
 
     pub(super) fn positions(&self) -> BTreeMap<ReplicaId, SequenceNr> {
@@ -199,22 +246,25 @@ impl Peers {
     }
 
     /// Reads on in the journals where events are missing; `is_needed` adds to the reasons that the
-    /// peers know by themselves.
+    /// peers know by themselves, and `is_wanted` is true when commands wait for events of their
+    /// sessions.
     pub(super) fn begin_reads<E: EventSourced>(
         &mut self,
         shared: &Shared<E>,
         now: Now,
-        is_needed: impl Fn(&ReplicaId) -> bool,
+        (is_needed, is_wanted): (impl Fn(&ReplicaId) -> bool, impl Fn(&ReplicaId) -> bool),
         actions: &mut Vec<Action<E>>,
     ) {
         let mut wake_at = None;
         let mut is_calm = true;
         for (replica, peer) in &mut *self.peers {
             let replica = &*replica;
-            let due = peer.at_start || self.news.is_of(replica) || is_needed(replica);
-            if !due {
-                // a later need is not delayed by an earlier one
+            let is_missed = peer.at_start || self.news.is_of(replica) || is_needed(replica);
+            let due = is_missed || is_wanted(replica);
+            if peer.for_session == is_missed {
+                // a need is not delayed by an earlier one, but for that of one session by another
                 (peer.retry_at, peer.attempts) = (None, 0);
+                peer.for_session = false;
             }
             is_calm &= !due && !peer.reading;
             if !due || peer.reading {
@@ -227,7 +277,7 @@ impl Peers {
                 }
                 _ => peer.retry_at = None,
             }
-            peer.reading = true;
+            (peer.reading, peer.for_session) = (true, !is_missed);
             EntityCounters::add(&shared.counters.pulls, 1);
             actions.push(Action::Pull(shared.generation, replica.clone(), peer.read_after()));
         }

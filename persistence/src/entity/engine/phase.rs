@@ -6,8 +6,8 @@ use super::Action;
 use super::recovery::Recovery;
 use super::running::{Ended, Running};
 use super::shared::Shared;
-use crate::entity::EventSourced;
-use crate::reply::ReplyError;
+use crate::entity::{EntityCounters, EventSourced};
+use crate::reply::{Claim, ReplyError};
 
 /// The phase of an entity.
 pub(super) enum Phase<E: EventSourced> {
@@ -27,6 +27,19 @@ impl<E: EventSourced> Phase<E> {
     /// The part that works; `None` while not at work.
     pub(super) fn running(&self) -> Option<&Running<E>> {
         if let Self::Running(running) = self { Some(running) } else { None }
+    }
+
+    /// The reason why a command is refused that would wait for itself: this entity holds up its
+    /// commands until an answer is there that waits for the answer of the command. A future that is
+    /// over waits for nothing, though the commands of its asks may still come.
+    pub(super) fn circle(&self, shared: &Shared<E>, claim: &Claim) -> Option<ReplyError> {
+        let askers = claim.askers()?;
+        let future = self.running()?.held_up_by()?;
+        let circle = askers.circle(&shared.id, future)?;
+        EntityCounters::add(&shared.counters.commands_in_circles, 1);
+        Some(ReplyError::Rejected(format!(
+            "{circle}, while commands are held up: ask with `then_asynchronous`, which holds up nothing"
+        )))
     }
 
     /// The name of the phase, for messages.

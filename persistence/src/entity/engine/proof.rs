@@ -9,27 +9,18 @@
 //! another value.
 
 use std::any::type_name;
-use std::cell::Cell;
 
 use antiphon_base::guard;
-use bytes::Bytes;
 use serde::Serialize;
 
 use super::shared::Shared;
 use crate::codec::{CodecId, PAYLOAD_BYTES_MAX, STATE_BYTES_MAX};
-use crate::entity::{EntityCounters, EventSourced, EventType};
+use crate::entity::{EntityCounters, EventSourced};
 use crate::event::{MANIFEST_BYTES_MAX, Payload};
-
-/// Most memory that a thread keeps for encoding.
-const SCRATCH_BYTES_MAX: usize = 16 * 1024;
 
 /// Most readings of an event to find out whether the order of a sequence is fixed. The order of a
 /// hash set of two elements stays by chance once in 2^39 values.
 const READINGS_MAX: usize = 40;
-
-thread_local! {
-    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
 
 /// The payload of an own event, which recovery will read as this event.
 ///
@@ -40,13 +31,13 @@ pub(super) fn event<E: EventSourced>(
     event: &E::Event,
 ) -> Result<Payload, String> {
     let proved =
-        guard::call("event_type, from_journal or Serialize of an event", &shared.id, || {
+        guard::call("to_journal, from_journal or Serialize of an event", &shared.id, || {
             prove_event(&*shared.behaviour, event)
         });
     let proved = proved.unwrap_or_else(|_| {
         EntityCounters::add(&shared.counters.handler_panics, 1);
         Err(format!(
-            "an event of type `{}` is not stored: `event_type`, `from_journal` or its encoding panicked",
+            "an event of type `{}` is not stored: `event_type`, `to_journal`, `from_journal` or its encoding panicked",
             type_name::<E::Event>()
         ))
     });
@@ -69,13 +60,14 @@ pub(super) fn state<E: EventSourced>(
     state: &E::State,
 ) -> Result<Payload, String> {
     let bytes_max = shared.limits.snapshot_bytes_max.min(STATE_BYTES_MAX);
-    let proved = guard::call("from_snapshot or Serialize of a state", &shared.id, || {
-        prove_state(&*shared.behaviour, state, bytes_max)
-    });
+    let proved =
+        guard::call("to_snapshot, from_snapshot or Serialize of a state", &shared.id, || {
+            prove_state(&*shared.behaviour, state, bytes_max)
+        });
     proved.unwrap_or_else(|_| {
         EntityCounters::add(&shared.counters.handler_panics, 1);
         Err(format!(
-            "a state of type `{}` is not stored: `from_snapshot` or its encoding panicked",
+            "a state of type `{}` is not stored: `to_snapshot`, `from_snapshot` or its encoding panicked",
             type_name::<E::State>()
         ))
     })
@@ -86,22 +78,11 @@ pub(in crate::entity) fn prove_event<E: EventSourced>(
     behaviour: &E,
     event: &E::Event,
 ) -> Result<Payload, String> {
-    let codec = behaviour.event_codec();
-    let EventType { manifest, version } = behaviour.event_type(event);
-    if manifest.len() > MANIFEST_BYTES_MAX {
-        return Err(format!(
-            "an event of type `{}` is not stored, because its manifest is too long: expected at most {MANIFEST_BYTES_MAX} bytes (`MANIFEST_BYTES_MAX`), actual {}; let `event_type` name the kind of the event, and keep data in the event",
-            type_name::<E::Event>(),
-            manifest.len()
-        ));
-    }
-    let payload = encode(codec, event, PAYLOAD_BYTES_MAX).map(|bytes| Payload {
-        codec: codec as u8,
-        manifest: manifest.clone(),
-        version,
-        bytes,
-    });
-    let proved = payload.and_then(|payload| {
+    let stored = behaviour.to_journal(event).map_err(|error| error.to_string());
+    let named = stored.as_ref().ok().map(|stored| (stored.manifest.clone(), stored.version));
+    let proved = stored.and_then(|payload| {
+        check_event_form(&payload)?;
+        let codec = CodecId::from_stored(payload.codec).map_err(|error| error.to_string())?;
         let read = behaviour.from_journal(&payload).map_err(|error| error.to_string())?;
         let [read] = &*read else {
             return Err(format!("`from_journal` reads {} events: expected this one", read.len()));
@@ -113,12 +94,36 @@ pub(in crate::entity) fn prove_event<E: EventSourced>(
         Ok(payload)
     });
     proved.map_err(|why| {
+        let named = named.filter(|(manifest, _)| manifest.len() <= MANIFEST_BYTES_MAX);
+        let kind = named.map(|(manifest, version)| {
+            format!(" (manifest {manifest:?}, version {version})")
+        });
+        let kind = kind.unwrap_or_default();
         format!(
-            "an event of type `{}` (manifest {manifest:?}, version {version}) is not stored, because it could not be read again: {why}; {}",
+            "an event of type `{}`{kind} is not stored, because it could not be read again: {why}; {}",
             type_name::<E::Event>(),
-            remedy("event_codec", codec)
+            remedy("event_codec", behaviour.event_codec())
         )
     })
+}
+
+/// Checks the parts of a payload that an adapter can get wrong.
+///
+/// # Errors
+/// The part, its value, and what was expected.
+fn check_event_form(payload: &Payload) -> Result<(), String> {
+    let (manifest, bytes) = (payload.manifest.len(), payload.bytes.len());
+    if manifest > MANIFEST_BYTES_MAX {
+        return Err(format!(
+            "its manifest is too long: expected at most {MANIFEST_BYTES_MAX} bytes (`MANIFEST_BYTES_MAX`), actual {manifest}: let `event_type` or `to_journal` name the kind of the event, and keep data in the event"
+        ));
+    }
+    if bytes > PAYLOAD_BYTES_MAX {
+        return Err(format!(
+            "`to_journal` gives {bytes} bytes: expected at most {PAYLOAD_BYTES_MAX} (`PAYLOAD_BYTES_MAX`)"
+        ));
+    }
+    Ok(())
 }
 
 /// A state's payload, or the reason why the state could not be read again.
@@ -127,14 +132,19 @@ pub(in crate::entity) fn prove_state<E: EventSourced>(
     state: &E::State,
     bytes_max: usize,
 ) -> Result<Payload, String> {
-    let (codec, version) = (behaviour.snapshot_codec(), behaviour.snapshot_version());
-    let payload = encode(codec, state, bytes_max).map(|bytes| Payload {
-        codec: codec as u8,
-        manifest: "".into(),
-        version,
-        bytes,
-    });
-    let proved = payload.and_then(|payload| {
+    let stored = behaviour.to_snapshot(state).map_err(|error| error.to_string());
+    let version = stored.as_ref().map(|payload| payload.version);
+    let version = version.unwrap_or_else(|_| behaviour.snapshot_version());
+    let proved = stored.and_then(|payload| {
+        if payload.bytes.len() > bytes_max {
+            let bytes = payload.bytes.len();
+            return Err(format!("it has {bytes} bytes: expected at most {bytes_max}"));
+        }
+        if !payload.manifest.is_empty() {
+            let manifest = &payload.manifest;
+            return Err(format!("`to_snapshot`: expected no manifest, actual {manifest:?}"));
+        }
+        let codec = CodecId::from_stored(payload.codec).map_err(|error| error.to_string())?;
         let read = behaviour.from_snapshot(&payload).map_err(|error| error.to_string())?;
         reads_equal(codec, state, &read, &payload.bytes, || {
             behaviour.from_snapshot(&payload).map_err(|error| error.to_string())
@@ -145,25 +155,14 @@ pub(in crate::entity) fn prove_state<E: EventSourced>(
         format!(
             "a state of type `{}` (version {version}) is not stored, because it could not be read again: {why}; {}",
             type_name::<E::State>(),
-            remedy("snapshot_codec", codec)
+            remedy("snapshot_codec", behaviour.snapshot_codec())
         )
     })
 }
 
-/// Encodes in memory that the thread keeps, so that a small value costs one allocation of its size.
-fn encode<T: Serialize>(codec: CodecId, value: &T, bytes_max: usize) -> Result<Bytes, String> {
-    let encoded =
-        codec.encode_into(SCRATCH.take(), value, bytes_max).map_err(|error| error.to_string())?;
-    if encoded.capacity() > SCRATCH_BYTES_MAX {
-        return Ok(Bytes::from(encoded));
-    }
-    let bytes = Bytes::copy_from_slice(&encoded);
-    SCRATCH.set(encoded);
-    Ok(bytes)
-}
-
 /// Checks that `read` equals `written`; `read_again` reads the bytes once more. The error is the
-/// reason why it does not.
+/// reason why it does not. The bytes may be those of another type, to which an adapter has turned
+/// the value: then the two values are compared by themselves.
 fn reads_equal<T: Serialize>(
     codec: CodecId,
     written: &T,
@@ -171,7 +170,8 @@ fn reads_equal<T: Serialize>(
     bytes: &[u8],
     read_again: impl Fn() -> Result<T, String>,
 ) -> Result<(), String> {
-    if codec.is_encoded_as(read, bytes) {
+    // an adapter may have stored the bytes of another value of the same type
+    if codec.is_encoded_as(written, bytes) && codec.is_encoded_as(read, bytes) {
         return Ok(());
     }
     let digest = |value: &T| codec.digest(value).map_err(|error| error.to_string());
@@ -201,10 +201,10 @@ fn reads_equal<T: Serialize>(
 fn remedy(setting: &str, codec: CodecId) -> String {
     match codec {
         CodecId::Bincode => format!(
-            "choose CBOR or JSON (`{setting}`), or give each field and variant the form that bincode can read, or store less at once"
+            "choose CBOR or JSON (`{setting}`), or give each field and variant the form that bincode can read, or store less at once; an adapter must read what it writes"
         ),
         CodecId::Cbor | CodecId::Json => {
-            "let the type be read as it is written, or store less at once".to_owned()
+            "let the type be read as it is written, or store less at once; an adapter must read what it writes".to_owned()
         }
     }
 }

@@ -146,3 +146,10 @@ pub(super) fn push<T>(queue: &mut VecDeque<T>, element: T) {
     }
     queue.push_back(element);
 }
+
+/// Gives the room of an empty queue back, but for one element.
+pub(super) fn shrink<T>(queue: &mut VecDeque<T>) {
+    if queue.is_empty() && queue.capacity() > 1 {
+        *queue = VecDeque::new();
+    }
+}

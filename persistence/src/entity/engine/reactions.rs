@@ -10,7 +10,8 @@
 //!
 //! The row has a reserved name and the number of the first event of the append. The last event of a
 //! reaction's effect says to which numbers the replica has reacted in this life, so that a reaction
-//! that has stored events is not repeated.
+//! that has stored events is not repeated. An event that an adapter reads as several *parts* has a
+//! reaction for each of them, in turns of their own, and the notes say how many had theirs.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -43,8 +44,12 @@ pub(super) struct Reactions {
     /// The numbers, first and last, to which the replica has reacted, as far as its events or this
     /// life tell. Sorted, with a number between any two.
     done: Vec<(SequenceNr, SequenceNr)>,
+    /// An event whose first parts, so many, have had their reactions, and the others not.
+    partly: Option<(SequenceNr, u64)>,
     /// The events of this life without a reaction.
     waiting: VecDeque<StoredEvent>,
+    /// The time of day at which the last of them came: the time of the entity may be far ahead.
+    arrived_at: Timestamp,
     /// The rows of this life, with the number of the last event that each is for.
     rows: VecDeque<(SequenceNr, ReminderRow)>,
     left: Option<Left>,
@@ -100,6 +105,41 @@ impl Reactions {
         }
     }
 
+    /// The same; with `parts`, only so many first parts of the last event have their reaction.
+    pub(super) fn reacted_in_part(
+        &mut self,
+        (first, last): (SequenceNr, SequenceNr),
+        parts: Option<u64>,
+    ) {
+        let Some(parts) = parts else {
+            self.partly.take_if(|(number, _)| *number <= last);
+            return self.reacted((first, last));
+        };
+        self.partly = Some((last, parts));
+        if first < last {
+            self.reacted((first, SequenceNr::new(last.value() - 1)));
+        }
+    }
+
+    /// The event whose first parts, so many, have had their reactions, and the others not.
+    pub(super) fn partly(&self) -> Option<(SequenceNr, u64)> {
+        self.partly
+    }
+
+    /// The number of parts of this event that have had their reactions.
+    pub(super) fn parts_done(&self, number: SequenceNr) -> u64 {
+        self.partly.filter(|(known, _)| *known == number).map_or(0, |(_, parts)| parts)
+    }
+
+    /// Takes an event back whose other parts have no reaction yet: its turn comes next.
+    pub(super) fn again(&mut self, event: StoredEvent) {
+        let of_earlier_life = self.left.as_mut().filter(|_| event.sequence_nr <= self.begun_at);
+        match of_earlier_life {
+            Some(left) => left.events.push_front(event),
+            None => self.waiting.push_front(event),
+        }
+    }
+
     /// The first number from this one on to which the replica has not reacted.
     fn not_done(&self, number: SequenceNr) -> SequenceNr {
         let range = self.done.iter().find(|(first, last)| (*first..=*last).contains(&number));
@@ -107,26 +147,22 @@ impl Reactions {
     }
 
     /// Takes events of other replicas that were applied.
-    pub(super) fn arrived(&mut self, own: &ReplicaId, events: &[StoredEvent]) {
+    pub(super) fn arrived(&mut self, own: &ReplicaId, events: &[StoredEvent], wall: Timestamp) {
+        self.arrived_at = wall;
         for event in events.iter().filter(|event| event.meta.origin != *own) {
             push(&mut self.waiting, event.clone());
         }
     }
 
     /// The row to be put before the append of the events up to `last`, if it has events of others.
-    pub(super) fn append(
-        &mut self,
-        id: &PersistenceId,
-        time: Timestamp,
-        last: SequenceNr,
-    ) -> Option<ReminderRow> {
+    pub(super) fn append(&mut self, id: &PersistenceId, last: SequenceNr) -> Option<ReminderRow> {
         let covered = self.rows.back().map_or(SequenceNr::ZERO, |(number, _)| *number);
         let is_of_append =
             |event: &&StoredEvent| event.sequence_nr > covered && event.sequence_nr <= last;
         let first = self.waiting.iter().find(is_of_append)?.sequence_nr;
         let last = self.waiting.iter().rev().find(is_of_append)?.sequence_nr;
         let late = u64::try_from(LEFT_AFTER.as_micros()).unwrap_or(u64::MAX);
-        let due = Timestamp::from_micros(time.as_micros().saturating_add(late));
+        let due = Timestamp::from_micros(self.arrived_at.as_micros().saturating_add(late));
         let due = due.min(ReminderRow::due_max());
         let row =
             ReminderRow { due, persistence_id: id.clone(), name: REACTIONS.into(), set_by: first };
@@ -145,9 +181,13 @@ impl Reactions {
         left || self.waiting.front().is_some_and(|event| event.sequence_nr <= durable)
     }
 
-    /// The next event whose turn it is, up to the number that is durable.
+    /// The next event whose turn it is, up to the number that is durable. An event of which some
+    /// parts have had their reactions comes before those that an earlier life has left.
     pub(super) fn next(&mut self, durable: SequenceNr) -> Option<StoredEvent> {
-        if let Some(event) = self.left.as_mut().and_then(|left| left.events.pop_front()) {
+        let is_begun =
+            self.waiting.front().is_some_and(|event| self.parts_done(event.sequence_nr) > 0);
+        let left = self.left.as_mut().filter(|_| !is_begun);
+        if let Some(event) = left.and_then(|left| left.events.pop_front()) {
             return Some(event);
         }
         let is_durable = self.waiting.front().is_some_and(|event| event.sequence_nr <= durable);
@@ -169,6 +209,28 @@ impl Reactions {
         }
         left.is_reading = true;
         Some(left.next)
+    }
+
+    /// Returns whether an event came in this life.
+    pub(super) fn is_of_this_life(&self, number: SequenceNr) -> bool {
+        number > self.begun_at
+    }
+
+    /// Lets go of the events of an earlier life, one of which this version cannot read. Their row
+    /// stays, and comes again.
+    pub(super) fn leave(&mut self) {
+        self.left = None;
+    }
+
+    /// The last number that may be deleted: the events behind it may need a reaction.
+    pub(super) fn deletable(&self, last: SequenceNr) -> SequenceNr {
+        let waiting = self.waiting.iter().map(|event| event.sequence_nr);
+        let rows = self.rows.iter().map(|(_, row)| row.set_by);
+        let left = self.left.iter().map(|left| left.row.set_by);
+        match waiting.chain(rows).chain(left).min() {
+            Some(first) if first <= last => SequenceNr::new(first.value().saturating_sub(1)),
+            Some(_) | None => last,
+        }
     }
 
     /// Takes events of an earlier life. After a failure the row comes again.
@@ -194,7 +256,7 @@ impl Reactions {
 
     /// The rows that are over when the reaction to this event is durable.
     pub(super) fn done(&mut self, number: SequenceNr) -> Vec<ReminderRow> {
-        self.reacted(self.range(number));
+        self.reacted_in_part(self.range(number), None);
         let mut over = Vec::new();
         while self.rows.front().is_some_and(|(last, _)| *last <= number) {
             over.extend(self.rows.pop_front().map(|(_, row)| row));
@@ -228,6 +290,8 @@ impl Reactions {
     pub(super) fn check(&self, newest: SequenceNr) {
         let last = self.done.last().map_or(SequenceNr::ZERO, |(_, last)| *last);
         assert!(last <= newest, "a reaction to event {last} of {newest}");
+        let partly = self.partly.map_or(SequenceNr::ZERO, |(number, _)| number);
+        assert!(partly <= newest, "a part of a reaction to event {partly} of {newest}");
         assert!(self.done.len() <= RANGES_MAX, "more ranges than are remembered");
         let is_apart = self.done.windows(2).all(|pair| pair[0].1.next() < pair[1].0);
         assert!(is_apart, "ranges with a number between them: {:?}", self.done);

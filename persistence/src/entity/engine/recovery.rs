@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 
 use antiphon_base::guard;
+use antiphon_base::time::Timestamp;
 
 use super::applied::Applied;
 use super::failure::Failure;
@@ -20,7 +21,7 @@ use super::shared::Shared;
 use super::{Action, Generation, Input, Now, signals};
 use crate::Result;
 use crate::entity::{EntityCounters, EventSourced, Signal};
-use crate::event::{SequenceNr, StoredEvent};
+use crate::event::{Metadata, SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
 use crate::store::{ReplayPage, Snapshot};
 use crate::version::VersionVector;
@@ -32,6 +33,8 @@ pub(super) struct Recovery<E: EventSourced> {
     positions: BTreeMap<ReplicaId, SequenceNr>,
     /// The snapshot that recovery began with.
     snapshot: Option<(SequenceNr, VersionVector)>,
+    /// The time of that snapshot, or of the first event.
+    since: Option<Timestamp>,
     /// True after an event was read: later events follow it without a hole, and the last one has
     /// the journal's highest number.
     has_replayed: bool,
@@ -50,8 +53,33 @@ pub(super) struct Recovered<E: EventSourced> {
     pub(super) positions: BTreeMap<ReplicaId, SequenceNr>,
     /// The snapshot that recovery began with, with its version.
     pub(super) snapshot: Option<(SequenceNr, VersionVector)>,
+    /// The time of that snapshot, or of the first event.
+    pub(super) since: Option<Timestamp>,
     /// True when the journal has lost events, as a snapshot says.
     pub(super) is_behind: bool,
+}
+
+impl<E: EventSourced> Recovered<E> {
+    /// The same, if it has all events up to `ever`, which were durable in this engine. Otherwise
+    /// the state is dropped, and the behaviour is told.
+    ///
+    /// # Errors
+    /// The store has lost data.
+    pub(super) fn with_all(self, shared: &Shared<E>, ever: SequenceNr) -> Result<Self, String> {
+        let durable = self.applied.newest;
+        if durable >= ever {
+            return Ok(self);
+        }
+        let reason = format!(
+            "journal of `{}`: expected events up to {ever}, actual {durable}: the store has lost data",
+            shared.id
+        );
+        tracing::error!(%reason, "entity stops");
+        let signal = Signal::RecoveryFailed(reason.clone());
+        signals::tell_in_recovery(shared, &self.applied, &signal, Metadata::new());
+        self.applied.end(shared);
+        Err(reason)
+    }
 }
 
 impl<E: EventSourced> Recovery<E> {
@@ -66,6 +94,7 @@ impl<E: EventSourced> Recovery<E> {
             applied,
             positions: BTreeMap::new(),
             snapshot: None,
+            since: None,
             has_replayed: false,
             passed_over: None,
             ends_at: None,
@@ -80,7 +109,8 @@ impl<E: EventSourced> Recovery<E> {
 
     /// Tells the behaviour that recovery failed.
     pub(super) fn signal_failed(&self, shared: &Shared<E>, reason: String) {
-        signals::tell_in_recovery(shared, &self.applied, &Signal::RecoveryFailed(reason));
+        let signal = Signal::RecoveryFailed(reason);
+        signals::tell_in_recovery(shared, &self.applied, &signal, Metadata::new());
     }
 
     /// Takes a result of I/O of this generation. Returns whether recovery is complete.
@@ -118,6 +148,7 @@ impl<E: EventSourced> Recovery<E> {
             | Input::Doubted(_)
             | Input::Vouched(_)
             | Input::Command(_)
+            | Input::Commands(_)
             | Input::Replicated(_)
             | Input::PeerHas(_)
             | Input::Wake
@@ -144,9 +175,10 @@ impl<E: EventSourced> Recovery<E> {
             match read_state(shared, &snapshot) {
                 Ok(state) => {
                     let number = snapshot.sequence_nr;
+                    let metadata = snapshot.metadata.clone();
                     self.adopt(shared, state, *snapshot);
                     let signal = Signal::SnapshotRecovered(number);
-                    signals::tell_in_recovery(shared, &self.applied, &signal);
+                    signals::tell_in_recovery(shared, &self.applied, &signal, metadata);
                 }
                 Err(reason) => {
                     let number = snapshot.sequence_nr;
@@ -170,6 +202,7 @@ impl<E: EventSourced> Recovery<E> {
 
     fn adopt(&mut self, shared: &Shared<E>, state: E::State, snapshot: Snapshot) {
         self.applied.adopt(shared, state, &snapshot);
+        self.since = Some(snapshot.timestamp);
         self.snapshot = Some((snapshot.sequence_nr, snapshot.version));
         self.positions = snapshot.positions;
     }
@@ -295,6 +328,7 @@ impl<E: EventSourced> Recovery<E> {
             )));
         }
         self.has_replayed = true;
+        self.since.get_or_insert(event.meta.timestamp);
         if !shared.is_own(&event.meta.origin) {
             let (origin, number) = (&event.meta.origin, event.meta.source_seq);
             match self.positions.get_mut(origin) {
@@ -333,8 +367,8 @@ impl<E: EventSourced> Recovery<E> {
 
     /// The recovered entity, once recovery is complete.
     pub(super) fn finish(self) -> Recovered<E> {
-        let Self { applied, positions, snapshot, ends_at, .. } = self;
-        Recovered { applied, positions, snapshot, is_behind: ends_at.is_some() }
+        let Self { applied, positions, snapshot, since, ends_at, .. } = self;
+        Recovered { applied, positions, snapshot, since, is_behind: ends_at.is_some() }
     }
 
     pub(super) fn check(&self, shared: &Shared<E>) {

@@ -15,12 +15,15 @@
 //!
 //! Events of two replicas that do not know of each other can set one name: both are kept, and the
 //! later one, by the time of its event, is the *current* one. An event ends those that it knows.
+//! A replica also keeps those that fire at another replica, without a row, so that all replicas
+//! have the same current one: it ends when it fires there with an event, or a day after its time.
 
 mod book;
 mod bounds;
 mod checking;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use antiphon_base::time::Timestamp;
@@ -40,6 +43,12 @@ const UNBORN_KEPT: Duration = Duration::from_secs(3600);
 /// Time for which this life of the entity has known such a row at least, before it is removed: the
 /// row of a reminder whose time had passed when it was set is due before its event is stored.
 const UNBORN_MET: Duration = Duration::from_secs(30);
+
+/// Most reminders of other replicas that a life remembers after their time has passed for long.
+const ELSEWHERE_MAX: usize = 1000;
+
+/// The beginning of the names under which a snapshot keeps the reminders of other replicas.
+const ELSEWHERE: &str = "antiphon.elsewhere ";
 
 /// Most such rows whose first times are known; the others wait.
 const UNBORN_MAX: usize = 1000;
@@ -77,17 +86,24 @@ impl Reminders {
         for reminder in reminders {
             if *reminder.name == *REACTIONS {
                 let first = SequenceNr::new(reminder.origin_nr);
-                self.book(id).reactions().reacted((first, reminder.set_by));
+                let parts = (reminder.every > 0).then_some(reminder.every);
+                self.book(id).reactions().reacted_in_part((first, reminder.set_by), parts);
                 continue;
             }
-            let set = &mut self.book(id).set;
-            set.entry(reminder.name.clone()).or_default().push(reminder.clone());
+            let (mut reminder, book) = (reminder.clone(), self.book(id));
+            if let Some(name) = reminder.name.strip_prefix(ELSEWHERE).map(Arc::from) {
+                reminder.name = name;
+                book.elsewhere.insert((reminder.name.clone(), reminder.set_by));
+            }
+            book.set.entry(reminder.name.clone()).or_default().push(reminder);
         }
     }
 
-    /// The reminders that are set, sorted by name.
+    /// The reminders that are set here, sorted by name.
     pub(super) fn all(&self) -> Vec<SetReminder> {
-        self.0.iter().flat_map(|book| book.set.values().flatten()).cloned().collect()
+        let Some(book) = &self.0 else { return Vec::new() };
+        let all = book.set.values().flatten().filter(|reminder| !book.is_elsewhere(reminder));
+        all.cloned().collect()
     }
 
     /// Begins a life after the event `newest`, in which the replica reacts, or not.
@@ -104,6 +120,12 @@ impl Reminders {
     #[inline]
     pub(super) fn reactions(&mut self) -> Option<&mut Reactions> {
         self.0.as_mut()?.reactions.as_deref_mut()
+    }
+
+    /// The last number, up to this one, whose event no reaction of this life needs.
+    pub(super) fn deletable(&self, last: SequenceNr) -> SequenceNr {
+        let reactions = self.0.as_ref().and_then(|book| book.reactions.as_ref());
+        reactions.map_or(last, |reactions| reactions.deletable(last))
     }
 
     fn book(&mut self, id: &ReplicationId) -> &mut Book {
@@ -141,6 +163,7 @@ impl Reminders {
     pub(super) fn forget_above(&mut self, number: SequenceNr) {
         let Some(book) = &mut self.0 else { return };
         book.changes.retain(|(changed_by, _)| *changed_by <= number);
+        book.elsewhere.retain(|(_, set_by)| *set_by <= number);
         book.set.retain(|_, reminders| {
             reminders.retain(|reminder| reminder.set_by <= number);
             !reminders.is_empty()
@@ -150,9 +173,10 @@ impl Reminders {
     /// The rows to be put before the append of the events up to `last` at this time, in order.
     pub(super) fn append(&mut self, time: Timestamp, last: SequenceNr) -> Vec<ReminderRow> {
         let Some(book) = &mut self.0 else { return Vec::new() };
+        book.forget_elsewhere(time, ELSEWHERE_MAX);
         let mut put = BTreeSet::new();
         if let Some(reactions) = &mut book.reactions {
-            put.extend(reactions.append(&book.id, time, last));
+            put.extend(reactions.append(&book.id, last));
         }
         while let Some((number, _)) = book.changes.front()
             && *number <= last
@@ -198,7 +222,8 @@ impl Reminders {
             };
         }
         let of_row = book.set.get(&row.name).and_then(|reminders| current(reminders));
-        let Some(reminder) = of_row.filter(|reminder| reminder.set_by == row.set_by) else {
+        let is_of_row = |it: &&SetReminder| it.set_by == row.set_by && !book.is_elsewhere(it);
+        let Some(reminder) = of_row.filter(is_of_row) else {
             book.overtaken(row);
             book.looked.remove(row);
             book.met.remove(row);
@@ -267,7 +292,7 @@ impl Reminders {
         }
         book.looked.remove(row);
         if is_there == Some(false) {
-            book.overtaken(row);
+            book.fired_before(row);
             self.tidy();
         }
         false
@@ -299,7 +324,14 @@ impl Reminders {
             // the event that was stored says that the reminder has fired
             Firing::Reminder { .. } if has_events => RowChanges::default(),
             Firing::Reminder { row, set, next } => self.fired_silently(row, &set, next),
-            Firing::Reaction((_, number)) => {
+            // the other parts of the event come next
+            Firing::Reaction(range, parts @ Some(_)) => {
+                if let Some(reactions) = self.reactions() {
+                    reactions.reacted_in_part(range, parts);
+                }
+                RowChanges::default()
+            }
+            Firing::Reaction((_, number), None) => {
                 let remove = self.reactions().map(|reactions| reactions.done(number));
                 RowChanges { put: Vec::new(), remove: remove.unwrap_or_default() }
             }

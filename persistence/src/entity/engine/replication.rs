@@ -5,10 +5,12 @@
 //! - the entity starts;
 //! - a gap shows, or an origin that is held back is due again;
 //! - the journal loop brings news;
+//! - a command waits for events that its session has seen;
 //! - a doubted replica must be asked.
 
 use super::doubts::Doubts;
 use super::holding::Holding;
+use super::inbox::Inbox;
 use super::intake::Intake;
 use super::outbox::Due;
 use super::peers::{Beyond, Peers};
@@ -75,7 +77,7 @@ impl Replication {
         }
         let Intake { group, wants_snapshot, .. } = intake;
         EntityCounters::add(&shared.counters.events_direct, group.len());
-        stream.collect_others(shared, group, wants_snapshot, &self.peers);
+        stream.collect_others(shared, now, (group, wants_snapshot), &self.peers);
     }
 
     /// Takes the next events of another replica's stream.
@@ -88,21 +90,28 @@ impl Replication {
         result: Result<ReplayPage>,
     ) {
         let peer = self.peers.read_ended(replica);
+        if std::mem::take(&mut peer.is_anew_due) {
+            // the page is of the rows behind the position before
+            peer.begin_at_first();
+            return self.doubts.asks(replica);
+        }
         let page = match result {
             Ok(page) => page,
             Err(error) => {
                 EntityCounters::add(&shared.counters.pulls_failed, 1);
                 tracing::debug!(id = %shared.id, %replica, %error, "reading its journal failed");
+                peer.failed = true;
                 peer.retry_later(now, &shared.settings);
-                self.doubts.failed(replica, &error.to_string());
+                self.doubts.unreadable(replica, &error.to_string());
                 return;
             }
         };
         if let Some(beyond) = peer.beyond.take() {
             return self.looked_beyond(shared, now, stream, replica, (beyond, page.events));
         }
-        (peer.attempts, peer.held) = (0, None);
+        peer.held = None;
         let progress = self.take_page(shared, now, stream, replica, page);
+        self.peers.known(replica).page_read(progress.moved);
         if progress.is_end {
             self.peers.known(replica).at_start = false;
             self.doubts.answered(replica, stream.applied.newest);
@@ -142,7 +151,7 @@ impl Replication {
         }
         let Intake { group, wants_snapshot, .. } = intake;
         EntityCounters::add(&shared.counters.events_pulled, group.len());
-        stream.collect_others(shared, group, wants_snapshot, &self.peers);
+        stream.collect_others(shared, now, (group, wants_snapshot), &self.peers);
         progress
     }
 
@@ -221,18 +230,19 @@ impl Replication {
         }
         let Intake { group, wants_snapshot, .. } = intake;
         EntityCounters::add(&shared.counters.events_pulled, group.len());
-        stream.collect_others(shared, group, wants_snapshot, &self.peers);
+        stream.collect_others(shared, now, (group, wants_snapshot), &self.peers);
         self.peers.known(replica).beyond = Some(beyond);
     }
 
     /// Answers news whose events the entity has seen, and reads on where events are missing.
-    /// `is_idle` is true while the entity has nothing under way.
+    /// `is_idle` is true while the entity has nothing under way; commands of `inbox` may wait for
+    /// events.
     pub(super) fn pull<E: EventSourced>(
         &mut self,
         shared: &Shared<E>,
         now: Now,
         stream: &mut Stream<E>,
-        is_idle: bool,
+        (is_idle, inbox): (bool, &Inbox<E::Command>),
         actions: &mut Vec<Action<E>>,
     ) {
         if self.peers.is_calm() {
@@ -254,7 +264,11 @@ impl Replication {
                 || doubts.is_asked(replica)
                 || holding.holds(replica)
         };
-        peers.begin_reads(shared, now, is_needed, actions);
+        let seen = stream.applied.seen();
+        let is_anywhere = inbox.wants(seen, |origin| peers.is_out_of_reach(origin));
+        let is_wanted =
+            |replica: &ReplicaId| is_anywhere || inbox.wants(seen, |origin| origin == replica);
+        peers.begin_reads(shared, now, (is_needed, is_wanted), actions);
     }
 
     fn answer_news<E: EventSourced>(
@@ -286,20 +300,56 @@ impl Replication {
         }
     }
 
-    /// Returns whether another replica has events of this replica that the journal has not, and the
-    /// host was not told yet. It counts as told from now on.
-    pub(super) fn found_behind<E: EventSourced>(
-        &mut self,
+    /// Returns whether all doubted replicas were read, and own events are missing that are known.
+    pub(super) fn misses_own<E: EventSourced>(
+        &self,
         shared: &Shared<E>,
         stream: &Stream<E>,
     ) -> bool {
-        let is_behind =
-            self.doubts.is_behind() || self.peers.knows_more(shared, stream.applied.seen());
-        if self.doubts.is_told() || !is_behind {
+        let own = shared.id.replica_id();
+        if self.doubts.is_open() {
             return false;
         }
-        self.doubts.told();
-        true
+        let is_told_of =
+            || self.holding.holds(own) || self.peers.knows_more(shared, stream.applied.seen());
+        stream.applied.delivery.waits_for(own) || (!self.doubts.is_anew() && is_told_of())
+    }
+
+    /// Forgets the own events that wait, and reads the journals of the doubted replicas from their
+    /// beginnings: the events come from there, or no journal has them any more.
+    pub(super) fn read_anew<E: EventSourced>(
+        &mut self,
+        shared: &Shared<E>,
+        now: Now,
+        stream: &mut Stream<E>,
+        replicas: &[ReplicaId],
+        actions: &mut Vec<Action<E>>,
+    ) {
+        stream.applied.delivery.forget_waiting(shared.id.replica_id());
+        self.doubts.begin_anew();
+        self.doubt(shared, now, replicas, actions);
+        for replica in replicas {
+            if let Some(peer) = self.peers.get_mut(replica) {
+                peer.begin_anew();
+            }
+        }
+    }
+
+    /// Forgets the own events that wait or are held when no doubt is open any more.
+    pub(super) fn forget_missing<E: EventSourced>(
+        &mut self,
+        shared: &Shared<E>,
+        stream: &mut Stream<E>,
+    ) {
+        if self.doubts.is_open() {
+            return;
+        }
+        let own = shared.id.replica_id();
+        let delivery = &mut stream.applied.delivery;
+        delivery.forget_waiting(own);
+        if self.holding.forget(own) {
+            delivery.free(own);
+        }
     }
 
     /// Takes an event again at once, because an operator wants it skipped.
@@ -314,6 +364,9 @@ impl Replication {
         self.holding.check();
         self.holding.check_delivery(&stream.applied.delivery);
         self.doubts.check(shared, stream.applied.newest);
+        let own = shared.id.replica_id();
+        let is_waiting = stream.applied.delivery.waits_for(own);
+        assert!(!is_waiting || self.doubts.is_open(), "`{own}`: own events wait without a doubt");
     }
 }
 

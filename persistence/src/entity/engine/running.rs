@@ -14,15 +14,20 @@ use super::stream::Stream;
 use super::timers::Timers;
 use super::{Action, Input, Now, Queued, Slot, firing};
 use crate::entity::{EntityCounters, EventSourced, PeerHas, Signal};
+use crate::event::Metadata;
 use crate::event::{SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
 use crate::reply::ReplyError;
-use crate::store::SetReminder;
+use crate::store::{DoneRequest, SetReminder, Snapshot};
 use crate::version::VersionVector;
 
 /// Most commands that one step handles. The entity then reads its next messages: commands that
 /// stash themselves and unstash each other would keep it from a stop or a kill otherwise.
 const STEP_COMMANDS_MAX: usize = 1000;
+
+/// Commands of a step from one look at whether it goes on to the next; the first look is after the
+/// first command. A command that comes alone has no look.
+const COMMANDS_PER_LOOK: usize = 4;
 
 /// An entity at work.
 pub(super) struct Running<E: EventSourced> {
@@ -42,9 +47,9 @@ impl<E: EventSourced> Running<E> {
         holding: Holding,
         actions: &mut Vec<Action<E>>,
     ) -> Self {
-        let Recovered { applied, positions, snapshot, is_behind } = recovered;
+        let Recovered { applied, positions, snapshot, since, is_behind } = recovered;
         let mut doubts = Doubts::default();
-        if is_behind {
+        if is_behind || holding.holds(shared.id.replica_id()) {
             doubts.found_behind();
         }
         let peers = Peers::new(shared, &positions);
@@ -53,6 +58,7 @@ impl<E: EventSourced> Running<E> {
         stream.applied.clock.tick(now.wall);
         stream.signal(shared, &Signal::RecoveryCompleted);
         firing::begin(shared, now, &mut stream, actions);
+        stream.recovered(shared, since, &peers);
         let replication = Replication { peers, holding, doubts };
         Self { stream, replication, commands: Commands::new(), timers: Timers::new() }
     }
@@ -68,6 +74,24 @@ impl<E: EventSourced> Running<E> {
     /// The reminders that are set.
     pub(super) fn reminders(&self) -> Vec<SetReminder> {
         self.stream.applied.reminders.all()
+    }
+
+    /// The requests that are remembered.
+    pub(super) fn requests(&self) -> Vec<DoneRequest> {
+        self.stream.applied.requests.for_snapshot()
+    }
+
+    /// The snapshot of the newest state.
+    ///
+    /// # Errors
+    /// The reason why the state could not be read again.
+    pub(super) fn snapshot(&mut self, shared: &Shared<E>) -> Result<Snapshot, String> {
+        self.stream.snapshot(shared, &self.replication.peers, &Metadata::new())
+    }
+
+    /// Returns whether a snapshot is under way.
+    pub(super) fn saves_snapshot(&self) -> bool {
+        self.stream.saves_snapshot()
     }
 
     /// The number of the newest event.
@@ -137,7 +161,10 @@ impl<E: EventSourced> Running<E> {
             }
             Input::EventsDeleted(_, last, result) => stream.events_deleted(shared, last, result),
             Input::AsynchronousDone(_, result) => {
-                match commands.asynchronous_done(shared, result) {
+                match commands.asynchronous_done(shared, result, inbox) {
+                    Some(queued) if stream.applied.reminders.is_firing() => {
+                        inbox.push_fired(queued);
+                    }
                     Some(queued) => inbox.push_front(queued),
                     None => firing::given_up(shared, stream),
                 }
@@ -149,9 +176,7 @@ impl<E: EventSourced> Running<E> {
             }
             Input::ReactionsRead(_, page) => firing::read(shared, stream, page),
             Input::BesideDone(_, number, outcome) => {
-                if let Some(queued) = commands.beside_done(shared, number, outcome) {
-                    inbox.push(queued);
-                }
+                commands.beside_done(shared, number, outcome, inbox);
             }
             input @ (Input::SnapshotLoaded(..)
             | Input::Replayed(..)
@@ -162,6 +187,7 @@ impl<E: EventSourced> Running<E> {
             | Input::Doubted(_)
             | Input::Vouched(_)
             | Input::Command(_)
+            | Input::Commands(_)
             | Input::ReminderDue(..)
             | Input::Replicated(_)
             | Input::PeerHas(_)
@@ -175,6 +201,16 @@ impl<E: EventSourced> Running<E> {
         Ok(())
     }
 
+    /// Opens the handlings of requests again whose commands were taken over from the life before.
+    pub(super) fn reopen(&mut self, shared: &Shared<E>, inbox: &Inbox<E::Command>) {
+        self.commands.reopen(shared, &self.stream, inbox);
+    }
+
+    /// Notes that commands of futures of these requests have ended.
+    pub(super) fn handled(&mut self, requests: &[Box<str>], inbox: &mut Inbox<E::Command>) {
+        requests.iter().for_each(|id| self.commands.handled(id, inbox));
+    }
+
     /// Takes events that came by direct replication.
     pub(super) fn arrived(&mut self, shared: &Shared<E>, now: Now, events: Vec<StoredEvent>) {
         if firing::has_room(shared, &mut self.stream) {
@@ -185,23 +221,29 @@ impl<E: EventSourced> Running<E> {
         self.replication.peers.look_again();
     }
 
-    pub(super) fn heard(&mut self, news: PeerHas) {
+    pub(super) fn heard(&mut self, shared: &Shared<E>, news: PeerHas) {
+        let own = shared.id.replica_id();
+        if news.seen.get(own) > self.seen().get(own) {
+            self.replication.doubts.found_behind();
+        }
         self.replication.peers.heard(news);
     }
 
-    /// Handles the commands that can be handled now, and begins the appends. Returns whether more
-    /// commands can be handled in the next step.
+    /// Handles the commands that can be handled now, while `goes_on` says so, and begins the
+    /// appends. Returns whether more commands can be handled in the next step.
     pub(super) fn work(
         &mut self,
         shared: &Shared<E>,
-        now: Now,
+        (now, goes_on): (Now, &dyn Fn() -> bool),
         inbox: &mut Inbox<E::Command>,
         actions: &mut Vec<Action<E>>,
     ) -> bool {
         // actions whose events became durable are let out first
         self.stream.persist(shared, actions);
-        for _ in 0..STEP_COMMANDS_MAX {
-            if !self.takes_commands(shared) {
+        inbox.look_behind(shared, now, self.stream.applied.seen());
+        for count in 0..STEP_COMMANDS_MAX {
+            let is_late = count % COMMANDS_PER_LOOK == 1 && self.has_more(inbox) && !goes_on();
+            if is_late || !self.takes_commands(shared) {
                 break;
             }
             // the effect of a future comes first, with the reminder or the reaction that wanted it
@@ -216,9 +258,15 @@ impl<E: EventSourced> Running<E> {
             let Self { stream, replication, commands, timers } = self;
             let queued = match waiting {
                 Waiting::Command(queued) => {
+                    let seen = stream.applied.seen();
+                    let Some(queued) = inbox.admit(shared, now, seen, queued) else {
+                        replication.peers.look_for_session(shared, now);
+                        continue;
+                    };
                     timers.received(now.instant);
                     queued
                 }
+                Waiting::Fired(queued) => queued,
                 Waiting::Timer(ticket) => {
                     let Some(command) = timers.take(shared, now.instant, ticket) else { continue };
                     EntityCounters::add(&shared.counters.timers_fired, 1);
@@ -241,8 +289,20 @@ impl<E: EventSourced> Running<E> {
         }
         self.stream.persist(shared, actions);
         actions.extend(self.timers.arm(now.instant).map(Action::WakeForTimers));
-        let has_more = !inbox.is_empty() || firing::has_reaction(&mut self.stream);
-        has_more && self.takes_commands(shared)
+        actions.extend(inbox.arm(now.instant).map(Action::WakeAfter));
+        let expire = self.commands.expire(&shared.counters, now);
+        actions.extend(expire.map(Action::WakeAfter));
+        self.has_more(inbox) && self.takes_commands(shared)
+    }
+
+    /// Returns whether a command or a reaction waits for its turn.
+    fn has_more(&mut self, inbox: &Inbox<E::Command>) -> bool {
+        !inbox.is_empty() || firing::has_reaction(&mut self.stream)
+    }
+
+    /// Gives room back that an idle entity does not need.
+    pub(super) fn shrink(&mut self) {
+        self.stream.shrink();
     }
 
     /// Puts the timers whose time has come into the inbox.
@@ -256,12 +316,18 @@ impl<E: EventSourced> Running<E> {
     }
 
     /// Answers news, and reads on where events are missing.
-    pub(super) fn pull(&mut self, shared: &Shared<E>, now: Now, actions: &mut Vec<Action<E>>) {
+    pub(super) fn pull(
+        &mut self,
+        shared: &Shared<E>,
+        now: Now,
+        inbox: &Inbox<E::Command>,
+        actions: &mut Vec<Action<E>>,
+    ) {
         if !firing::has_room(shared, &mut self.stream) {
             return;
         }
         let is_idle = self.is_idle();
-        self.replication.pull(shared, now, &mut self.stream, is_idle, actions);
+        self.replication.pull(shared, now, &mut self.stream, (is_idle, inbox), actions);
     }
 
     /// Adds doubted replicas: commands wait until their journals were read to their ends.
@@ -275,19 +341,43 @@ impl<E: EventSourced> Running<E> {
         self.replication.doubt(shared, now, replicas, actions);
     }
 
-    pub(super) fn vouched(&mut self, replica: &ReplicaId) {
-        self.replication.doubts.vouched(replica);
+    /// Ends the doubt because of this replica, unless it is read. Returns whether it has ended.
+    pub(super) fn vouched(&mut self, replica: &ReplicaId) -> bool {
+        self.replication.doubts.vouched(replica)
     }
 
-    /// Tells the host of a fork that was found. Returns whether the host must be told now that
-    /// another replica has events of this replica that the journal has not.
-    pub(super) fn found_behind(
+    /// Tells the host of a fork that was found. Returns a value when another replica has events of
+    /// this replica that the journal has not, true when the host must be told of this.
+    pub(super) fn found_behind(&mut self, actions: &mut Vec<Action<E>>) -> Option<bool> {
+        actions.extend(self.stream.applied.own_times.take_fork().map(Action::Forked));
+        self.replication.doubts.take_proof()
+    }
+
+    /// Returns whether all doubted replicas were read, and own events are missing that are known.
+    pub(super) fn misses_own(&self, shared: &Shared<E>) -> bool {
+        self.replication.misses_own(shared, &self.stream)
+    }
+
+    /// Reads the journals of the doubted replicas from their beginnings.
+    pub(super) fn read_anew(
         &mut self,
         shared: &Shared<E>,
+        now: Now,
+        replicas: &[ReplicaId],
         actions: &mut Vec<Action<E>>,
-    ) -> bool {
-        actions.extend(self.stream.applied.own_times.take_fork().map(Action::Forked));
-        self.replication.found_behind(shared, &self.stream)
+    ) {
+        self.replication.read_anew(shared, now, &mut self.stream, replicas, actions);
+    }
+
+    /// Forgets the own events that wait or are held when no doubt is open any more: no journal has
+    /// them, or an operator has accepted their loss.
+    pub(super) fn forget_missing(&mut self, shared: &Shared<E>) {
+        self.replication.forget_missing(shared, &mut self.stream);
+    }
+
+    /// Notes that no replica is doubted any more.
+    pub(super) fn doubt_over(&mut self) {
+        self.replication.doubts.over();
     }
 
     /// Returns whether every doubted replica was read to its end, and what was read is durable.
@@ -303,6 +393,14 @@ impl<E: EventSourced> Running<E> {
             return None;
         }
         doubts.refusal(now).or_else(|| is_stopping.then(|| "the entity is stopping".into()))
+    }
+
+    /// Notes that the commands that waited were refused, that of a reminder's future too: the
+    /// reminder comes again.
+    pub(super) fn refused(&mut self, shared: &Shared<E>) {
+        if self.stream.applied.reminders.is_firing() && !self.commands.has_asynchronous() {
+            firing::given_up(shared, &mut self.stream);
+        }
     }
 
     /// Tells the behaviour that this life in memory ends.

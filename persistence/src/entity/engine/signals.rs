@@ -28,20 +28,17 @@ pub(super) fn tell<E: EventSourced>(
     }
 }
 
-/// The same while the entity recovers, which is seldom: the context is made for it.
+/// The same while the entity recovers, which is seldom: the context is made for it, with this
+/// metadata.
 pub(super) fn tell_in_recovery<E: EventSourced>(
     shared: &Shared<E>,
     applied: &Applied<E>,
     signal: &Signal,
+    metadata: Metadata,
 ) {
     let common = ReplicationContext::new(shared.surroundings.clone());
-    tell(
-        shared,
-        &mut CommandContext { common, metadata: Metadata::new() },
-        applied,
-        applied.newest,
-        signal,
-    );
+    let mut context = CommandContext { common, metadata, done_before: None };
+    tell(shared, &mut context, applied, applied.newest, signal);
 }
 
 /// The signal of an append that failed.

@@ -58,6 +58,11 @@ impl<C> Stash<C> {
         self.commands.len()
     }
 
+    /// The claims of the commands.
+    pub(super) fn claims(&self) -> impl Iterator<Item = &Claim> {
+        self.commands.iter().map(|stashed| &stashed.claim)
+    }
+
     /// Takes all commands out, the newest first.
     pub(super) fn take_newest_first(&mut self) -> impl Iterator<Item = Queued<C>> + use<C> {
         std::mem::take(&mut self.commands).into_iter().rev().map(Stashed::unstash)
@@ -69,7 +74,8 @@ impl<C> Stash<C> {
     }
 
     /// Puts a command aside, if there is room when the void commands are gone. Returns its slot of
-    /// the mailbox, which is given back when the events before the command are durable.
+    /// the mailbox, if it has one, which is given back when the events before the command are
+    /// durable; `None`: there is no room, and the command was refused.
     pub(super) fn put<E>(&mut self, shared: &Shared<E>, now: Now, queued: Queued<C>) -> Option<Slot>
     where
         E: EventSourced<Command = C>,
@@ -88,7 +94,7 @@ impl<C> Stash<C> {
         queued.claim.give_back();
         let (stashed, slot) = Stashed::of(queued);
         self.commands.push_back(stashed);
-        slot.mailbox().is_some().then_some(slot)
+        Some(slot)
     }
 
     /// Drops the commands that are void; the others stay in their order.

@@ -5,7 +5,7 @@ use antiphon_base::guard::{self, UserFailure};
 use antiphon_base::time::Timestamp;
 
 use super::applied::{Applied, OwnEvents};
-use super::encoded::encode;
+use super::encoded::{Notes, encode};
 use super::failure::Failure;
 use super::outbox::{Due, Outbox};
 use super::peers::Peers;
@@ -15,7 +15,9 @@ use super::snapshots::Snapshots;
 use super::{Action, Now, limits, proof, signals};
 use crate::Result;
 use crate::entity::context::ReplicationContext;
-use crate::entity::{CommandContext, DueReminder, Effect, EntityCounters, EventSourced, Signal};
+use crate::entity::{
+    CommandContext, DoneBefore, DueReminder, Effect, EntityCounters, EventSourced, Signal,
+};
 use crate::event::{EventMeta, Metadata, SequenceNr, StoredEvent};
 use crate::identity::ReplicaId;
 use crate::reply::ReplyError;
@@ -45,7 +47,7 @@ impl<E: EventSourced> Stream<E> {
             applied,
             outbox: Outbox::new(),
             snapshots: Snapshots::new(snapshot),
-            context: CommandContext { common, metadata: Metadata::new() },
+            context: CommandContext { common, metadata: Metadata::new(), done_before: None },
         }
     }
 
@@ -67,6 +69,11 @@ impl<E: EventSourced> Stream<E> {
         self.persisting.is_settled() && self.outbox.is_empty()
     }
 
+    /// Gives room back that an idle entity does not need.
+    pub(super) fn shrink(&mut self) {
+        self.outbox.shrink();
+    }
+
     /// Lets the action out when everything that it could have seen is durable.
     pub(super) fn defer(&mut self, due: Due<E>) {
         self.outbox.defer(self.applied.newest, due);
@@ -84,18 +91,25 @@ impl<E: EventSourced> Stream<E> {
         &mut self,
         shared: &Shared<E>,
         command: E::Command,
-        metadata: &Metadata,
+        metadata: Metadata,
     ) -> Result<Effect<E>, UserFailure> {
-        if !metadata.is_empty() {
-            self.context.metadata = metadata.clone();
-        }
+        self.context.done_before =
+            metadata.request().and_then(|id| self.done_elsewhere(shared, id));
+        self.context.metadata = metadata;
         let decided = guard::call("on_command", &shared.id, || {
             shared.behaviour.on_command(&self.context, &self.applied.state, command)
         });
-        if !metadata.is_empty() {
-            self.context.metadata = Metadata::new();
-        }
+        self.context.metadata = Metadata::new();
+        self.context.done_before = None;
         decided
+    }
+
+    /// The handling of a request at another replica.
+    fn done_elsewhere(&self, shared: &Shared<E>, id: &str) -> Option<Box<DoneBefore>> {
+        let (handling, _) = self.applied.requests.get(id)?;
+        let (origin, timestamp) = (handling.origin.clone(), handling.at);
+        let done = DoneBefore { origin, timestamp, is_overruled: false };
+        (!shared.is_own(&handling.origin)).then(|| Box::new(done))
     }
 
     /// Asks the behaviour what a reminder that is due does.
@@ -134,26 +148,23 @@ impl<E: EventSourced> Stream<E> {
         signals::tell(shared, context, applied, applied.newest, signal);
     }
 
-    /// Applies the events of a command, each with the metadata, and hands them to the next append.
-    /// Returns the number of the last event, if there is one. After an error, no event of the
-    /// command is ever stored.
-    pub(super) fn persist_own(
+    /// Applies the events of a command, each with the metadata and the notes. They are to be handed
+    /// to [`Self::collect_own`]. After an error, no event of the command is ever stored.
+    pub(super) fn apply_own(
         &mut self,
         shared: &Shared<E>,
-        (time, metadata, reminders): (Timestamp, Metadata, Option<Box<str>>),
+        time: Timestamp,
+        (metadata, notes): (Metadata, Notes),
         events: Vec<E::Event>,
-        peers: &Peers,
-    ) -> Result<Option<SequenceNr>, ReplyError> {
+    ) -> Result<OwnEvents, ReplyError> {
         let encoded = guard::call("event_type or Serialize of an event", &shared.id, || {
-            let encoded = encode(shared, &events, metadata, reminders)?;
+            let encoded = encode(shared, &events, metadata, notes)?;
             limits::check_command(shared, self.applied.seen(), &encoded).map(|()| encoded)
         });
         let refusal = match encoded {
             Ok(Ok(encoded)) => {
                 let own = self.applied.apply_own(shared, time, events, encoded);
-                return own
-                    .map(|own| self.collect_own(shared, own, peers))
-                    .map_err(ReplyError::Failed);
+                return own.map_err(ReplyError::Failed);
             }
             Ok(Err(reason)) => ReplyError::Rejected(reason),
             Err(failure) => {
@@ -178,17 +189,20 @@ impl<E: EventSourced> Stream<E> {
         }
     }
 
-    fn collect_own(
+    /// Hands the events of a command to the next append. Returns the number of the last event, if
+    /// there is one. `metadata` is that of the command.
+    pub(super) fn collect_own(
         &mut self,
         shared: &Shared<E>,
         OwnEvents { group, wants_snapshot }: OwnEvents,
         peers: &Peers,
+        metadata: &Metadata,
     ) -> Option<SequenceNr> {
         EntityCounters::add(&shared.counters.events_persisted, group.len());
         let last = group.last().map(|event| event.sequence_nr);
         self.persisting.collect(group);
         self.snapshots.want(wants_snapshot);
-        self.snapshot_if_due(shared, peers);
+        self.snapshot_if_due(shared, peers, metadata);
         last
     }
 
@@ -196,18 +210,18 @@ impl<E: EventSourced> Stream<E> {
     pub(super) fn collect_others(
         &mut self,
         shared: &Shared<E>,
-        events: Vec<StoredEvent>,
-        wants_snapshot: bool,
+        now: Now,
+        (events, wants_snapshot): (Vec<StoredEvent>, bool),
         peers: &Peers,
     ) {
         if let Some(reactions) = self.applied.reminders.reactions() {
-            reactions.arrived(shared.id.replica_id(), &events);
+            reactions.arrived(shared.id.replica_id(), &events, now.wall);
         }
         for group in limits::cut(&shared.limits, shared.settings.append_events_max, events) {
             self.persisting.collect(group);
         }
         self.snapshots.want(wants_snapshot);
-        self.snapshot_if_due(shared, peers);
+        self.snapshot_if_due(shared, peers, &Metadata::new());
     }
 
     /// Lets out the actions whose events are durable, and begins the next append.
@@ -247,34 +261,108 @@ impl<E: EventSourced> Stream<E> {
     }
 
     /// Takes a snapshot of the newest state, if one is due. It is stored when that state is
-    /// durable.
-    fn snapshot_if_due(&mut self, shared: &Shared<E>, peers: &Peers) {
+    /// durable. `metadata` is that of the command whose events make it due.
+    fn snapshot_if_due(&mut self, shared: &Shared<E>, peers: &Peers, metadata: &Metadata) {
         let newest = self.applied.newest;
-        let is_due = self.snapshots.is_due(shared.settings.snapshot_every, newest);
+        let now = self.applied.clock.last();
+        let is_due = self.snapshots.is_due(&shared.settings, newest, now);
         if !is_due || self.applied.is_spoilt() {
             return;
         }
-        self.snapshots.attempted(newest);
-        if self.applied.reminders.has_unread() {
-            let why = "an event has reminders that this version cannot read: an entity keeps its events until a version that reads them";
-            return self.snapshot_failed(shared, why);
-        }
-        let state = match proof::state(shared, &self.applied.state) {
-            Ok(state) => state,
+        self.snapshots.attempted(newest, now);
+        let snapshot = match self.snapshot(shared, peers, metadata) {
+            Ok(snapshot) => snapshot,
             Err(reason) => return self.snapshot_failed(shared, &reason),
         };
-        self.applied.assert_named(shared);
-        let version = self.applied.seen().clone();
-        self.snapshots.begun(newest, version.clone());
-        let positions = peers.positions();
-        let timestamp = self.applied.clock.last();
-        let reminders = self.applied.reminders.for_snapshot(&shared.id);
-        let snapshot =
-            Snapshot { sequence_nr: newest, version, positions, timestamp, state, reminders };
+        self.snapshots.begun(newest, snapshot.version.clone());
         self.defer(Due::Snapshot(Box::new(snapshot)));
     }
 
+    /// Asks the behaviour for the metadata of a snapshot of the newest state.
+    ///
+    /// # Errors
+    /// The reason why no snapshot is taken: a panic, or metadata beyond its bounds.
+    fn snapshot_metadata(
+        &mut self,
+        shared: &Shared<E>,
+        of_command: &Metadata,
+    ) -> Result<Metadata, String> {
+        let Self { applied, context, .. } = self;
+        context.common.at(applied.clock.last(), applied.newest);
+        context.metadata.clone_from(of_command);
+        let made = guard::call("snapshot_metadata", &shared.id, || {
+            shared.behaviour.snapshot_metadata(context, &applied.state)
+        });
+        context.metadata = Metadata::new();
+        match made {
+            Ok(metadata) => {
+                let checked = metadata.check_unreserved().and_then(|()| metadata.check());
+                checked.map(|()| metadata).map_err(|why| format!("`snapshot_metadata`: {why}"))
+            }
+            Err(failure) => {
+                EntityCounters::add(&shared.counters.handler_panics, 1);
+                Err(failure.to_string())
+            }
+        }
+    }
+
+    /// Takes a snapshot at the end of a recovery that was long, or whose snapshot is old. `since`
+    /// is the time of that snapshot, or of the first event.
+    pub(super) fn recovered(
+        &mut self,
+        shared: &Shared<E>,
+        since: Option<Timestamp>,
+        peers: &Peers,
+    ) {
+        let at = (self.applied.newest, self.applied.clock.last());
+        if self.snapshots.recovered(&shared.settings, at, since) {
+            self.snapshot_if_due(shared, peers, &Metadata::new());
+        }
+    }
+
+    /// The snapshot of the newest state. `of_command` is the metadata of the command whose events
+    /// make it due.
+    ///
+    /// # Errors
+    /// The reason why the state could not be read again.
+    pub(super) fn snapshot(
+        &mut self,
+        shared: &Shared<E>,
+        peers: &Peers,
+        of_command: &Metadata,
+    ) -> Result<Snapshot, String> {
+        if self.applied.reminders.has_unread() {
+            let why = "an event has reminders that this version cannot read: an entity keeps its events until a version that reads them";
+            return Err(why.to_owned());
+        }
+        let state = proof::state(shared, &self.applied.state)?;
+        let metadata = self.snapshot_metadata(shared, of_command)?;
+        let applied = &self.applied;
+        applied.assert_named(shared);
+        let room = shared.limits.snapshot_bytes_max.saturating_sub(state.bytes.len());
+        Ok(Snapshot {
+            sequence_nr: applied.newest,
+            version: applied.seen().clone(),
+            positions: peers.positions(),
+            timestamp: applied.clock.last(),
+            state,
+            reminders: applied.reminders.for_snapshot(&shared.id),
+            metadata,
+            requests: applied.requests.for_snapshot_within(room),
+        })
+    }
+
+    /// Returns whether a snapshot is under way.
+    pub(super) fn saves_snapshot(&self) -> bool {
+        self.snapshots.is_under_way()
+    }
+
     fn snapshot_failed(&mut self, shared: &Shared<E>, reason: &str) {
+        if !self.snapshots.put_off(self.applied.clock.last()) {
+            let id = &shared.id;
+            tracing::debug!(%id, %reason, "the snapshot of a long recovery is not stored");
+            return;
+        }
         EntityCounters::add(&shared.counters.snapshots_failed, 1);
         tracing::warn!(id = %shared.id, %reason, "snapshot not stored");
         self.signal(shared, &Signal::SnapshotFailed(reason.to_owned()));
@@ -285,17 +373,24 @@ impl<E: EventSourced> Stream<E> {
         &mut self,
         shared: &Shared<E>,
         number: SequenceNr,
-        result: Result<()>,
+        result: Result<Metadata>,
         peers: &Peers,
         actions: &mut Vec<Action<E>>,
     ) {
-        if let Err(error) = result {
-            self.snapshots.failed(number);
-            return self.snapshot_failed(shared, &error.to_string());
-        }
+        let metadata = match result {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                self.snapshots.failed(number);
+                return self.snapshot_failed(shared, &error.to_string());
+            }
+        };
         EntityCounters::add(&shared.counters.snapshots_saved, 1);
+        self.context.metadata = metadata;
         self.signal(shared, &Signal::SnapshotSaved(number));
-        self.snapshots.saved(shared, number, |version| peers.all_have(version), actions);
+        self.context.metadata = Metadata::new();
+        let reactions = &self.applied.reminders;
+        let deletable = |last| reactions.deletable(last);
+        self.snapshots.saved(shared, number, |version| peers.all_have(version), deletable, actions);
     }
 
     /// Takes the result of a deletion of snapshots.

@@ -15,7 +15,7 @@ async fn an_engine_that_gets_a_result_it_has_not_asked_for_stops_its_entity_loud
     let broken = async {
         tokio::task::yield_now().await;
         let result = Input::SnapshotsVoided(0, Ok(()));
-        entity.actor.send_message(EntityMessage::Input(result)).unwrap();
+        entity.actor.send_message(EntityMessage::Input(Box::new(result))).unwrap();
     };
     let (answer, ()) = tokio::join!(asked, broken);
     assert!(!answer.unwrap_err().is_without_effect(), "its future was under way");

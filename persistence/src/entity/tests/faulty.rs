@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 
 use super::{Command, Counter, fixture_on, quiet, spawn};
+use crate::entity::EntitySettings;
 use crate::identity::ReplicationId;
 use crate::memory::{Call, Fault, FaultyStores, MemoryStores};
 use crate::reply::ReplyError;
@@ -26,6 +28,24 @@ impl Fault for Refusing {
         if matches!(call, Call::Append(..)) && left > 0 {
             self.refusals.store(left - 1, Ordering::Release);
             return Err(Error::unavailable("the test wants it"));
+        }
+        Ok(())
+    }
+}
+
+/// Holds up the saves of snapshots.
+#[derive(Default)]
+struct Slow {
+    begun: Notify,
+    goes_on: Notify,
+}
+
+#[async_trait]
+impl Fault for Slow {
+    async fn before(&self, call: Call<'_>) -> Result<()> {
+        if matches!(call, Call::SaveSnapshot(..)) {
+            self.begun.notify_one();
+            self.goes_on.notified().await;
         }
         Ok(())
     }
@@ -74,4 +94,19 @@ async fn an_append_before_which_a_shape_could_not_be_recorded_is_without_effect(
     let entity = spawn(&fixture);
     let error = entity.ask(|to| Command::Add(1, to)).await.unwrap_err();
     assert!(error.is_without_effect(), "the journal was never asked: {error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_successor_of_an_entity_waits_for_the_snapshot_under_way() {
+    let slow = Arc::new(Slow::default());
+    let stores = FaultyStores::behind(slow.clone(), MemoryStores::new().stores());
+    let fixture = fixture_on(EntitySettings { snapshot_every: 1, ..quiet() }, stores).await;
+    let entity = spawn(&fixture);
+    assert_eq!(entity.ask(|to| Command::Add(1, to)).await, Ok(1));
+    slow.begun.notified().await;
+    let writes = entity.writes.clone();
+    entity.kill();
+    assert_eq!(writes.count(), 1, "the store may still take it");
+    slow.goes_on.notify_one();
+    writes.none().await;
 }

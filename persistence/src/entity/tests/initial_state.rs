@@ -1,21 +1,18 @@
 //! The state before the first event: made from the id, at each start, under the guard.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use antiphon_base::time::SystemClock;
 use tokio::sync::mpsc;
 
-use super::{Host, quiet};
+use super::{Host, open_writer, parts, quiet};
 use crate::entity::testkit::{self, EntityTest};
 use crate::entity::{
-    CommandContext, Effect, EntityParts, EntityRuntime, EventContext, EventSourced, StopReason,
+    CommandContext, Effect, EntityRuntime, EventContext, EventSourced, StopReason,
 };
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::memory::MemoryStores;
 use crate::reply::ReplyTo;
-use crate::store::WriterId;
 
 /// Letters, which begin with the entity's id. An entity named `bad` has no state.
 struct Letters;
@@ -88,20 +85,10 @@ fn a_check_of_stored_values_names_a_first_state_that_cannot_be_made() {
 #[tokio::test(start_paused = true)]
 async fn an_entity_whose_first_state_cannot_be_made_does_not_start_and_says_so() {
     let stores = MemoryStores::new().stores();
-    let writer = WriterId::new("node@1").unwrap();
-    stores.journal.open_writer(&writer).await.unwrap();
+    let writer = open_writer(&stores).await;
     let (sender, mut stopped) = mpsc::channel(10);
     let host = Host { stopped: sender, published: Default::default(), live: true.into() };
-    let parts = EntityParts {
-        journal: stores.journal,
-        snapshots: stores.snapshots,
-        reminders: stores.reminders,
-        writer,
-        peers: BTreeMap::new(),
-        clock: Arc::new(SystemClock),
-        host: Arc::new(host),
-        coordination: None,
-    };
+    let parts = parts(&stores, writer, Arc::new(host));
     let replicas = [ReplicaId::empty()];
     let runtime = EntityRuntime::new(replicas, |_: &ReplicationId| Letters, quiet(), parts);
     let runtime = runtime.unwrap();

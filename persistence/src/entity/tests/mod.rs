@@ -10,7 +10,9 @@ mod listener;
 mod own_mailbox;
 mod readable;
 mod reminders;
+mod slow;
 mod timers;
+mod together;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +24,8 @@ use tokio::sync::mpsc;
 
 use super::{
     AsynchronousFailure, CommandContext, Effect, Effects, EntityHandle, EntityHost, EntityParts,
-    EntityRuntime, EntitySettings, EventContext, EventSourced, StopReason, TellError,
+    EntityRuntime, EntitySettings, EventContext, EventSourced, StandaloneHost, StopReason,
+    TellError,
 };
 use crate::event::StoredEvent;
 use crate::identity::{ReplicaId, ReplicationId};
@@ -32,6 +35,7 @@ use crate::store::{Stores, WriterId};
 
 enum Command {
     Add(i64, ReplyTo<i64>),
+    Get(ReplyTo<i64>),
     Forever(ReplyTo<i64>),
     /// Adds, then runs a future beside the commands: it never ends, or panics.
     Beside(i64, bool, ReplyTo<Result<i64, String>>),
@@ -49,11 +53,12 @@ impl EventSourced for Counter {
     type Event = Added;
     type State = i64;
 
-    fn on_command(&self, _: &CommandContext, _: &i64, command: Command) -> Effect<Self> {
+    fn on_command(&self, _: &CommandContext, value: &i64, command: Command) -> Effect<Self> {
         match command {
             Command::Add(delta, reply_to) => {
                 Effect::persist(Added(delta)).then_reply(reply_to, |value| *value)
             }
+            Command::Get(reply_to) => Effect::reply(reply_to, *value),
             Command::Forever(reply_to) => Effect::asynchronous(async move {
                 let _held = reply_to;
                 std::future::pending::<()>().await;
@@ -112,21 +117,46 @@ async fn fixture(settings: EntitySettings) -> Fixture {
     fixture_on(settings, MemoryStores::new().stores()).await
 }
 
-async fn fixture_on(settings: EntitySettings, stores: Stores) -> Fixture {
+/// The writer of the tests, which is open in the journal.
+async fn open_writer(stores: &Stores) -> WriterId {
     let writer = WriterId::new("node@1").unwrap();
     stores.journal.open_writer(&writer).await.unwrap();
+    writer
+}
+
+/// The parts of entities on these stores, for this host.
+fn parts(stores: &Stores, writer: WriterId, host: Arc<dyn EntityHost>) -> EntityParts {
+    EntityParts {
+        journal: stores.journal.clone(),
+        snapshots: stores.snapshots.clone(),
+        reminders: stores.reminders.clone(),
+        writer,
+        peers: BTreeMap::new(),
+        clock: Arc::new(SystemClock),
+        host,
+        coordination: None,
+    }
+}
+
+/// Entities without other replicas and without a host, on stores of their own.
+async fn alone<E: EventSourced>(
+    make: impl Fn(&ReplicationId) -> E + Send + Sync + 'static,
+    settings: EntitySettings,
+) -> EntityRuntime<E> {
+    let stores = MemoryStores::new().stores();
+    let writer = open_writer(&stores).await;
+    let parts = parts(&stores, writer, Arc::new(StandaloneHost));
+    EntityRuntime::new([ReplicaId::empty()], make, settings, parts).unwrap()
+}
+
+async fn fixture_on(settings: EntitySettings, stores: Stores) -> Fixture {
+    let writer = open_writer(&stores).await;
     let (sender, stopped) = mpsc::channel(10);
     let host = Arc::new(Host { stopped: sender, published: Mutex::default(), live: true.into() });
     let a = ReplicaId::new("A").unwrap();
     let parts = EntityParts {
-        journal: stores.journal.clone(),
-        snapshots: stores.snapshots.clone(),
-        reminders: stores.reminders.clone(),
-        writer: writer.clone(),
-        peers: BTreeMap::new(),
-        clock: Arc::new(SystemClock),
-        host: host.clone(),
         coordination: Some(stores.coordination.clone()),
+        ..parts(&stores, writer.clone(), host.clone())
     };
     let b = ReplicaId::new("B").unwrap();
     let runtime = EntityRuntime::new([a, b], |_: &ReplicationId| Counter, settings, parts).unwrap();

@@ -1,22 +1,17 @@
 //! Commands of an entity to itself, on actors: they come back through its mailbox.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use antiphon_base::time::SystemClock;
 use tokio::sync::mpsc;
 
-use super::quiet;
+use super::{alone, quiet};
 use crate::entity::testkit::EntityTest;
 use crate::entity::{
-    CommandContext, Effect, EntityParts, EntityRuntime, EntitySettings, EventContext, EventSourced,
-    SelfRef, StandaloneHost, TellError,
+    CommandContext, Effect, EntityRuntime, EntitySettings, EventContext, EventSourced, SelfRef,
+    TellError,
 };
-use crate::identity::{ReplicaId, ReplicationId};
-use crate::memory::MemoryStores;
+use crate::identity::ReplicationId;
 use crate::reply::{ReplyError, ReplyTo};
-use crate::store::WriterId;
 
 enum Command {
     /// Persists the number, and then tells itself of the numbers below, down to one.
@@ -92,20 +87,7 @@ impl EventSourced for Other {
 }
 
 async fn runtime(settings: EntitySettings) -> EntityRuntime<Steps> {
-    let stores = MemoryStores::new().stores();
-    let writer = WriterId::new("node@1").unwrap();
-    stores.journal.open_writer(&writer).await.unwrap();
-    let parts = EntityParts {
-        journal: stores.journal,
-        snapshots: stores.snapshots,
-        reminders: stores.reminders,
-        writer,
-        peers: BTreeMap::new(),
-        clock: Arc::new(SystemClock),
-        host: Arc::new(StandaloneHost),
-        coordination: None,
-    };
-    EntityRuntime::new([ReplicaId::empty()], |_: &ReplicationId| Steps, settings, parts).unwrap()
+    alone(|_| Steps, settings).await
 }
 
 fn id() -> ReplicationId {
@@ -114,7 +96,7 @@ fn id() -> ReplicationId {
 
 #[test]
 fn a_tell_comes_back_after_the_events_and_the_testkit_handles_it() {
-    let mut steps = EntityTest::new(Steps, "steps|s-1");
+    let mut steps = EntityTest::local(Steps, "steps|s-1");
     steps.tell(Command::Down(3));
     assert_eq!(steps.new_events(), [3, 2, 1]);
     steps.restart();
@@ -134,6 +116,22 @@ async fn a_tell_comes_back_through_the_mailbox_behind_the_commands_that_are_ther
     let all = read().await;
     assert_eq!(all[..4], [2, 9, 1, 8], "in turn with the other commands");
     assert_eq!(steps.command_count(), 0, "every place of the mailbox is free again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tells_of_the_entity_itself_and_of_others_are_handled_in_the_order_they_came() {
+    let steps = runtime(quiet()).await.spawn(id()).unwrap();
+    let (sender, mut references) = mpsc::channel(1);
+    steps.ask(|to| Command::Me(to, sender)).await.unwrap();
+    let me = references.recv().await.unwrap();
+    let order = [1, 0, 1, 1, 0, 0, 1, 0];
+    for step in order {
+        match step {
+            0 => steps.try_tell(Command::Down(0)).unwrap(),
+            _ => me.tell(Command::Down(step)).unwrap(),
+        }
+    }
+    assert_eq!(steps.ask(Command::Read).await, Ok(order.to_vec()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -180,7 +178,7 @@ async fn a_reference_as_to_another_behaviour_fails_the_command_only() {
 
 #[test]
 fn a_handler_finds_the_last_value_of_a_type() {
-    let other = EntityTest::new(Other, "other|o-1");
+    let other = EntityTest::local(Other, "other|o-1");
     let mut other = other.with_extension(1_u32).with_extension(4_u32);
     other.tell(Command::Down(0));
     assert_eq!(other.state(), &[4]);

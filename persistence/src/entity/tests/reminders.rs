@@ -1,22 +1,20 @@
 //! Reminders on actors, on a store of rows that fails.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use antiphon_base::time::SystemClock;
 use async_trait::async_trait;
 
-use super::quiet;
+use super::{open_writer, parts, quiet};
 use crate::entity::{
-    CommandContext, DueReminder, Effect, Effects, EntityHandle, EntityHost, EntityParts,
-    EntityRuntime, EventContext, EventSourced, Reminder,
+    CommandContext, DueReminder, Effect, Effects, EntityHandle, EntityHost, EntityRuntime,
+    EventContext, EventSourced, Reminder,
 };
 use crate::identity::{ReplicaId, ReplicationId};
 use crate::memory::{Call, Fault, FaultyStores, MemoryStores};
 use crate::reply::ReplyTo;
-use crate::store::{ReminderRow, Stores, WriterId};
+use crate::store::{ReminderRow, Stores};
 use crate::{Error, Result};
 
 enum Command {
@@ -95,19 +93,9 @@ struct Fixture {
 async fn fixture() -> Fixture {
     let (stores, failing) = (MemoryStores::new().stores(), Arc::new(Failing::default()));
     let faulty = FaultyStores::behind(failing.clone(), stores.clone());
-    let writer = WriterId::new("node@1").unwrap();
-    stores.journal.open_writer(&writer).await.unwrap();
+    let writer = open_writer(&stores).await;
     let host = Arc::new(Host(true.into()));
-    let parts = EntityParts {
-        journal: faulty.journal,
-        snapshots: faulty.snapshots,
-        reminders: faulty.reminders,
-        writer,
-        peers: BTreeMap::new(),
-        clock: Arc::new(SystemClock),
-        host: host.clone(),
-        coordination: None,
-    };
+    let parts = parts(&faulty, writer, host.clone());
     let make = |_: &ReplicationId| Cart;
     let runtime = EntityRuntime::new([ReplicaId::empty()], make, quiet(), parts).unwrap();
     Fixture { stores, failing, host, runtime }

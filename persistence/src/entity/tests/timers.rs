@@ -1,21 +1,15 @@
 //! Timers on actors, under paused time.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use antiphon_base::time::SystemClock;
-
-use super::quiet;
+use super::{alone, quiet};
 use crate::entity::{
-    CommandContext, Effect, EntityParts, EntityRuntime, EntitySettings, EventContext, EventSourced,
-    Signal, StandaloneHost, Timer,
+    CommandContext, Effect, EntityRuntime, EntitySettings, EventContext, EventSourced, Signal,
+    Timer,
 };
-use crate::identity::{ReplicaId, ReplicationId};
-use crate::memory::MemoryStores;
+use crate::identity::ReplicationId;
 use crate::reply::{ReplyError, ReplyTo};
-use crate::store::WriterId;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -73,22 +67,8 @@ impl EventSourced for Minutes {
 }
 
 async fn runtime(resumes: bool) -> EntityRuntime<Minutes> {
-    let stores = MemoryStores::new().stores();
-    let writer = WriterId::new("node@1").unwrap();
-    stores.journal.open_writer(&writer).await.unwrap();
-    let parts = EntityParts {
-        journal: stores.journal,
-        snapshots: stores.snapshots,
-        reminders: stores.reminders,
-        writer,
-        peers: BTreeMap::new(),
-        clock: Arc::new(SystemClock),
-        host: Arc::new(StandaloneHost),
-        coordination: None,
-    };
     let settings = EntitySettings { timers_max: 2, ..quiet() };
-    let make = move |_: &ReplicationId| Minutes { resumes };
-    EntityRuntime::new([ReplicaId::empty()], make, settings, parts).unwrap()
+    alone(move |_| Minutes { resumes }, settings).await
 }
 
 fn id() -> ReplicationId {

@@ -79,6 +79,7 @@ mod tests {
             include_str!("../limits.rs"),
             include_str!("../damage.rs"),
             include_str!("../entities.rs"),
+            include_str!("../once.rs"),
         ] {
             let cases = source.lines().filter_map(|line| {
                 line.strip_prefix("pub async fn ")?.split_once('(').map(|(name, _)| name)

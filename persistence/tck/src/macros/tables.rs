@@ -26,6 +26,7 @@ macro_rules! snapshot_store_tests {
             the_newest_snapshot_up_to_a_number_is_found,
             no_snapshot_before_the_first_is_found,
             a_snapshot_with_the_same_number_is_replaced,
+            the_metadata_of_a_snapshot_is_read_back,
             snapshots_go_by_number_not_by_age,
             snapshots_are_deleted_up_to_a_number,
             all_snapshots_can_be_deleted_again_and_again,

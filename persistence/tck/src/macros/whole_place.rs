@@ -36,6 +36,15 @@ macro_rules! whole_place_tests {
             backlogs_of_events_of_every_size_catch_up,
             the_metadata_and_tags_of_an_event_reach_the_other_replica,
             a_command_with_more_than_an_append_is_rejected,
+            snapshots_by_count_come_in_time_over_passivations,
+            a_long_recovery_stores_a_snapshot,
+        }
+        $crate::tests_of_group! {
+            once,
+            $new_place,
+            a_request_whose_answer_was_lost_is_answered_in_the_next_life,
+            a_request_is_done_once_over_passivations,
+            a_request_is_known_at_the_other_replica_when_its_events_are_there,
         }
         $crate::tests_of_group! {
             damage,

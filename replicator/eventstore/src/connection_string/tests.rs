@@ -59,6 +59,77 @@ fn a_password_is_never_shown() {
     assert!(!refusal("esdb://admin:change%zz@a").contains("change%"));
 }
 
+/// Passwords with every character that has a meaning in a connection string.
+const PASSWORDS: [&str; 14] = [
+    "QQ?ZZ",
+    "QQ@ZZ",
+    "QQ/ZZ",
+    "QQ%ZZ",
+    "QQ:ZZ",
+    "QQ#ZZ",
+    "QQ ZZ",
+    "QQ&ZZ",
+    "QQ=ZZ",
+    "QQ,ZZ",
+    "QQ;ZZ",
+    "QQ[ZZ",
+    "QQ@ZZ?tls=ZZ",
+    "QQ\u{f6}\u{6f22}\u{1f600}\"ZZ",
+];
+
+#[test]
+fn no_character_of_a_password_shows_in_a_message_whatever_the_rest_of_the_string_is() {
+    let texts = [
+        "esdb://QQadmin:PW@host:2113?tls=false",
+        "esdb://admin:PW@host:70000",
+        "esdb://admin:PW@ho st",
+        "esdb://admin:PW@host?tls=maybe",
+        "esdb://admin:PW@host?tls",
+        "esdb://admin:PW",
+        "esdb://admin:PW@",
+        "esdb:/admin:PW@host",
+        "esbd://admin:PW@host",
+        "ConnectTo=tcp://admin:PW@host:1113; HeartBeatTimeout=500",
+        "GossipSeeds=a:1,b:2;DefaultUserCredentials=admin:PW",
+        "tcp://admin:PW@host:1113",
+        "discover://admin:PW@host",
+    ];
+    for (text, password) in texts.iter().flat_map(|text| PASSWORDS.map(|password| (text, password)))
+    {
+        if text.ends_with(":PW") && text.starts_with("esdb") && password.contains('@') {
+            // `admin:QQ@ZZ` has a host
+            continue;
+        }
+        let text = text.replace("QQadmin", "admin").replace("PW", password);
+        let shown = match ConnectionString::parse(&text) {
+            Ok(parsed) => format!("{parsed} {parsed:?}"),
+            Err(refused) => format!("{refused} {refused:?}"),
+        };
+        assert!(!shown.contains("QQ") && !shown.contains("ZZ"), "{text}: {shown}");
+    }
+}
+
+#[test]
+fn a_password_with_a_slash_a_hash_or_an_at_is_understood_and_one_with_a_question_mark_is_refused() {
+    for password in ["p/w", "p#w", "p@w", "p:w", "p w"] {
+        let parsed = parse(&format!("esdb://admin:{password}@host?tls=false"));
+        assert_eq!(parsed.credentials.unwrap().password, password);
+        assert_eq!(parsed.nodes[0].host, "host");
+    }
+    let refused = refusal("esdb://admin:p?w@host?tls=false");
+    assert!(refused.contains("write `?` as `%3F`"), "{refused}");
+    assert_eq!(parse("esdb://admin:p%3Fw@host").credentials.unwrap().password, "p?w");
+}
+
+#[test]
+fn what_is_shown_is_read_again_as_the_same() {
+    let text = "esdb://a:1?tls=true&tlsVerifyCert=false&tlsCaFile=/ca.pem&connectionName=me\
+                &nodePreference=Follower&gossipTimeout=8&keepAliveTimeout=-1&maxDiscoverAttempts=3";
+    let parsed = parse(text);
+    assert_eq!(parsed.to_string(), text);
+    assert_eq!(parse(&parsed.to_string()), parsed);
+}
+
 #[test]
 fn a_wrong_part_is_named_with_what_was_expected() {
     let cases = [
@@ -70,9 +141,19 @@ fn a_wrong_part_is_named_with_what_was_expected() {
             "http://a",
             "connection string: expected scheme `esdb`, `kurrentdb` or `kdb`, with or without `+discover`, actual `http`",
         ),
-        ("esdb://", "connection string: expected `host` or `host:port`, actual ``"),
-        ("esdb://a:b", "connection string: expected `host` or `host:port`, actual `a:b`"),
-        ("esdb://[::1", "connection string: expected `host` or `host:port`, actual `[::1`"),
+        ("esdb://", "connection string: expected `host` or `host:port`, actual no host"),
+        (
+            "esdb://a:b",
+            "connection string: expected a port from 1 to 65535 after the host `a`, actual another text",
+        ),
+        (
+            "esdb://a:1,b:70000?tls=false",
+            "connection string: expected a port from 1 to 65535 after the host `b`, actual `70000`",
+        ),
+        (
+            "esdb://[::1",
+            "connection string: expected `[IPv6]` or `[IPv6]:port`, actual a `[` without its `]`, or a text behind it",
+        ),
         (
             "esdb://admin@a",
             "connection string: expected `user:password` before `@`, actual no `:` there",
@@ -81,7 +162,10 @@ fn a_wrong_part_is_named_with_what_was_expected() {
             "esdb://a?tls=maybe",
             "connection string: `tls`: expected `true` or `false`, actual `maybe`",
         ),
-        ("esdb://a?tls", "connection string: expected `name=value`, actual `tls`"),
+        (
+            "esdb://a?tls",
+            "connection string: expected `name=value` after `?` and `&`, actual `tls`",
+        ),
         (
             "esdb://a?keepAliveInterval=0",
             "connection string: `keepAliveInterval`: expected milliseconds above 0, or -1 for never, actual `0`",

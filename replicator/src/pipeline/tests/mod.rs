@@ -180,6 +180,18 @@ fn while_the_sink_is_away_one_write_at_a_time_asks_and_nothing_is_parked() {
 }
 
 #[test]
+fn an_event_of_a_stream_that_only_the_destination_has_ended_is_parked_at_once() {
+    let mut pipeline = Started::changed(|_| {});
+    pipeline.arrive([("a", 0)]);
+
+    let ended = Outcome::Conflict(Conflict::Ended);
+    let effects = pipeline.step(written(0, [ended.clone()]));
+    let Outcome::Conflict(conflict) = ended else { panic!("{ended:?}") };
+    assert_eq!(effects, [park(("a", 0, 0), &conflict.to_string())]);
+    assert_eq!(pipeline.core.position(), None, "nothing is parked yet");
+}
+
+#[test]
 fn the_checkpoint_is_saved_at_its_interval_and_at_the_end() {
     let mut pipeline = Started::changed(|_| {});
     pipeline.arrive([("a", 0)]);

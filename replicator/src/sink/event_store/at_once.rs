@@ -8,6 +8,9 @@
 //! alone, which finds the events that are there. The events behind a failure of their stream are
 //! reported as untried even if they were written: the next try finds them.
 //!
+//! The first event of a stream is preceded by a look for a deletion of the stream, because a
+//! deleted stream takes the append and writes the events again behind its last one.
+//!
 //! Across streams the order of arrival holds as long as no append is refused.
 
 #[cfg(test)]
@@ -83,6 +86,7 @@ impl AppendsAtOnce {
             Ok(None) => return None,
             Err(failed) => runs.iter().map(|run| Some(all_failed(&failed, run))).collect(),
         };
+        assert_eq!(answers.len(), runs.len(), "each append has an answer");
         // when the server is unreachable, one failed call is enough
         let is_away = AtomicBool::new(answers.iter().flatten().flatten().any(says_away));
         let mut streams: BTreeMap<&str, Vec<(usize, Run<'_>, Answer)>> = BTreeMap::new();
@@ -99,21 +103,37 @@ impl AppendsAtOnce {
         Some(found.into_iter().map(|(_, outcomes)| outcomes).collect())
     }
 
-    /// Sends all appends before it waits for an answer.
+    /// Sends all appends before it waits for an answer, except those of events that the destination
+    /// has and hides.
     async fn ask(&self, appender: es::Appender, runs: &[Run<'_>]) -> Vec<Answer> {
+        let looks = runs.iter().map(|run| self.exact.hidden_at_first(run));
+        let looks: Vec<BoxFuture<'_, _>> =
+            looks.map(|look| -> BoxFuture<'_, _> { Box::pin(look) }).collect();
+        let hidden: Vec<_> = stream::iter(looks).buffered(LOOKS_MAX).collect().await;
         let mut asked = Vec::with_capacity(runs.len());
-        for run in runs {
+        for (run, hidden) in runs.iter().zip(hidden) {
+            if hidden != Ok(0) {
+                asked.push(Err(hidden.err()));
+                continue;
+            }
             let first = &run[0].event;
-            let events = run.iter().map(new_event).collect();
+            let events = run.iter().map(|envelope| new_event(&envelope.event)).collect();
             let append = appender.append(&first.stream, expected_revision(first), events);
             let mut append = Box::pin(maybe_done(append));
             // the append has a reserved place, so the first poll sends it
             let _ = poll!(append.as_mut());
-            asked.push(append);
+            asked.push(Ok(append));
         }
         let mut answers = Vec::with_capacity(runs.len());
         let mut is_sound = true;
-        for (run, mut append) in runs.iter().zip(asked) {
+        for (run, asked) in runs.iter().zip(asked) {
+            let mut append = match asked {
+                Ok(append) => append,
+                Err(failed) => {
+                    answers.push(failed.map(|failed| failed.then_untried(run.len())));
+                    continue;
+                }
+            };
             append.as_mut().await;
             let answer = append.as_mut().take_output();
             is_sound &= matches!(answer, Some(Ok(_)));

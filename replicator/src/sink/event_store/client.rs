@@ -3,12 +3,11 @@
 use antiphon_eventstore as es;
 use uuid::Uuid;
 
-use crate::event::Envelope;
-use crate::sink::Outcome;
+use crate::event::Event;
+use crate::sink::{Conflict, Outcome};
 use crate::source::message;
 
-pub(super) fn new_event(envelope: &Envelope) -> es::NewEvent {
-    let event = &envelope.event;
+pub(super) fn new_event(event: &Event) -> es::NewEvent {
     es::NewEvent {
         id: event.id,
         event_type: event.event_type.clone(),
@@ -27,7 +26,8 @@ pub(super) fn failure(failed: &es::Error) -> Outcome {
         | es::ErrorKind::NotLeader
         // a changed password: not the fault of an event
         | es::ErrorKind::AccessDenied => Outcome::Unavailable(reason),
-        es::ErrorKind::Rejected | es::ErrorKind::StreamDeleted => Outcome::Rejected(reason),
+        es::ErrorKind::StreamDeleted => Outcome::Conflict(Conflict::Ended),
+        es::ErrorKind::Rejected => Outcome::Rejected(reason),
         es::ErrorKind::NotFound
         | es::ErrorKind::AlreadyExists
         | es::ErrorKind::Corrupt

@@ -13,20 +13,26 @@
 mod append;
 mod at_once;
 mod client;
+mod hidden;
 mod look_back;
 mod metadata;
+mod origin;
 mod settings;
+
+use std::collections::BTreeSet;
 
 use antiphon_eventstore as es;
 use append::ExactAppends;
 use async_trait::async_trait;
 use at_once::{AppendsAtOnce, IN_FLIGHT_MAX};
+use hidden::behind_tombstone;
 use look_back::LookBack;
-use metadata::{StreamMetadata, is_metadata, is_special, is_tombstone};
+use metadata::{StreamMetadata, hidden_before, is_special};
+pub use origin::Origin;
 pub use settings::{EventStoreSinkSettings, Versions};
 
 use super::run::{FailedStreams, Run};
-use super::{Outcome, Sink};
+use super::{Conflict, Outcome, Sink};
 use crate::Result;
 use crate::event::Envelope;
 use crate::source::error;
@@ -39,18 +45,25 @@ pub struct EventStoreSink {
     exact: ExactAppends,
     at_once: AppendsAtOnce,
     look_back: LookBack,
+    origin: Option<Origin>,
 }
 
 impl EventStoreSink {
-    /// A sink that writes through `client`.
-    pub fn new(client: es::EventStoreClient, settings: EventStoreSinkSettings) -> Self {
-        let exact = ExactAppends::new(client.clone(), settings.time_to_live.is_some());
+    /// A sink that writes through `client`, and asks `origin` about events that the destination
+    /// hides. Without it, when the source is no event store, such events are told by their numbers.
+    pub fn new(
+        client: es::EventStoreClient,
+        settings: EventStoreSinkSettings,
+        origin: Option<Origin>,
+    ) -> Self {
+        let exact = ExactAppends::new(client.clone(), origin.clone());
         Self {
             versions: settings.versions,
-            metadata: StreamMetadata::new(client.clone(), &settings),
+            metadata: StreamMetadata::new(client.clone(), &settings, origin.clone()),
             at_once: AppendsAtOnce::new(client.clone(), exact.clone()),
             exact,
-            look_back: LookBack::new(client.clone(), &settings),
+            look_back: LookBack::new(client.clone(), &settings, origin.clone()),
+            origin,
             client,
         }
     }
@@ -77,13 +90,29 @@ impl EventStoreSink {
         runs.iter().map(|run| if failed.has(run) { None } else { next() }).collect()
     }
 
+    async fn copy_metadata(&self, envelope: &Envelope) -> Outcome {
+        let described = |stream: &str| stream.strip_prefix("$$").unwrap_or(stream).to_owned();
+        let (stream, source) =
+            (described(&envelope.event.stream), described(&envelope.source_stream));
+        let keeps_numbers = match (self.versions, hidden_before(&envelope.event)) {
+            (Versions::LookBack, Some(end)) => {
+                self.look_back.keeps_numbers(&stream, &source, end).await
+            }
+            (Versions::LookBack, None) | (Versions::Exact, _) => Ok(true),
+        };
+        match keeps_numbers {
+            Ok(keeps_numbers) => self.metadata.copy(envelope, keeps_numbers).await,
+            Err(outcome) => outcome,
+        }
+    }
+
     /// Writes consecutive events of one stream. Returns one outcome for each.
     async fn write_run(&self, run: Run<'_>) -> Vec<Outcome> {
         let first = &run[0].event;
-        if is_metadata(first) {
-            return vec![self.metadata.copy(first).await];
+        if first.is_stream_metadata() {
+            return vec![self.copy_metadata(&run[0]).await];
         }
-        if is_tombstone(first) {
+        if first.is_tombstone() {
             return vec![self.metadata.tombstone(first).await];
         }
         let outcomes = match self.versions {
@@ -102,6 +131,8 @@ impl Sink for EventStoreSink {
             batch.chunk_by(|one, next| are_neighbours(one, next, versions)).collect();
         let mut outcomes: Vec<Outcome> = Vec::with_capacity(batch.len());
         let mut failed = FailedStreams::default();
+        // streams that both sides have ended for ever
+        let mut gone: BTreeSet<&str> = BTreeSet::new();
         let mut rest = &runs[..];
         while !rest.is_empty() {
             let (segment, later) = rest.split_at(self.count_at_once(rest));
@@ -110,9 +141,17 @@ impl Sink for EventStoreSink {
             for (run, written) in segment.iter().zip(at_once) {
                 let of_run = match written {
                     _ if failed.has(run) => vec![Outcome::Untried; run.len()],
+                    _ if gone.contains(&*run[0].event.stream) => {
+                        vec![Outcome::Duplicate; run.len()]
+                    }
                     Some(written) => self.metadata.with_time_to_live(run, written).await,
                     None => self.write_run(run).await,
                 };
+                let is_ended = of_run.contains(&Outcome::Conflict(Conflict::Ended));
+                let of_run = behind_tombstone(run, of_run, self.origin.as_ref()).await;
+                if is_ended && of_run.iter().all(Outcome::is_done) {
+                    gone.insert(&run[0].event.stream);
+                }
                 failed.note(run, &of_run);
                 outcomes.extend(of_run);
             }

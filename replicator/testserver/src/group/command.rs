@@ -6,13 +6,17 @@ use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 use uuid::Uuid;
 
+use super::core::{Counts, Load};
 use crate::store::{Found, position};
 
 /// The destination of a consumer's messages.
+#[derive(Debug)]
 pub(crate) struct Consumer {
     pub(crate) messages: mpsc::Sender<Result<ReadResp, Status>>,
     /// True when the consumer wants ids as text.
     pub(crate) text_ids: bool,
+    pub(crate) user: String,
+    pub(crate) connection_name: String,
 }
 
 /// A consumer's answer for messages.
@@ -29,13 +33,16 @@ pub(crate) enum Command {
         id: u64,
         buffer: usize,
         consumer: Consumer,
+        /// Told whether the group has room for the consumer.
+        admitted: oneshot::Sender<bool>,
     },
     Disconnect {
         id: u64,
     },
     Answer(Answer),
     Replay {
-        limit: Option<u64>,
+        /// The number in the parking lot before which to stop; none for all.
+        before: Option<u64>,
         done: oneshot::Sender<()>,
     },
     Status(oneshot::Sender<GroupStatus>),
@@ -46,10 +53,17 @@ pub(crate) enum Command {
 /// The state of a group.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct GroupStatus {
-    pub(crate) consumers: usize,
-    pub(crate) out: usize,
-    pub(crate) retrying: usize,
+    pub(crate) consumers: Vec<ConsumerStatus>,
+    pub(crate) counts: Counts,
     pub(crate) next: u64,
+}
+
+/// The state of a consumer.
+#[derive(Debug, Clone)]
+pub(crate) struct ConsumerStatus {
+    pub(crate) user: String,
+    pub(crate) connection_name: String,
+    pub(crate) load: Load,
 }
 
 impl Consumer {

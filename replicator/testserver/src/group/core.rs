@@ -8,6 +8,9 @@
 //!            consumer gone
 //! ```
 //!
+//! A message whose id is out already is sent too. One answer settles all deliveries of an id that
+//! are out, as clients know messages by their id only.
+//!
 //! Invariants:
 //! - a message is with at most one consumer, and no consumer has more than its buffer size;
 //! - messages to be delivered again go before new ones, lowest position first;
@@ -19,10 +22,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// The parts of a message that the rules need. The shell keeps the content.
+/// The parts of a message that the rules need. Its content is in the log. Several messages may have
+/// the same id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) id: Uuid,
+    /// The index in the log of the entry that the group reads.
+    pub(crate) place: usize,
     /// The position of the message: a number of the stream, or an index of the log.
     pub(crate) at: u64,
     /// The value by which the message is pinned to a consumer.
@@ -96,13 +102,33 @@ struct Consumer {
     id: u64,
     buffer: usize,
     out: usize,
+    total: u64,
 }
 
 #[derive(Debug)]
 struct Out {
+    /// The first message with this id.
     message: Message,
-    consumer: u64,
+    /// One for each delivery.
+    consumers: Vec<u64>,
     until: Instant,
+}
+
+/// The number of messages in each state, and those sent in all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) out: usize,
+    pub(crate) retrying: usize,
+    pub(crate) waiting: usize,
+    pub(crate) total: u64,
+}
+
+/// A consumer's deliveries: those without an answer, the room for more, and all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub(crate) out: usize,
+    pub(crate) room: usize,
+    pub(crate) total: u64,
 }
 
 /// A group.
@@ -114,6 +140,8 @@ pub(crate) struct Group {
     out: BTreeMap<Uuid, Out>,
     consumers: Vec<Consumer>,
     turn: usize,
+    /// Number of messages sent, repeated ones included.
+    total: u64,
     /// The position after the last message read.
     next: u64,
 }
@@ -127,6 +155,7 @@ impl Group {
             out: BTreeMap::new(),
             consumers: Vec::new(),
             turn: 0,
+            total: 0,
             next,
         }
     }
@@ -185,9 +214,23 @@ impl Group {
         self.out.values().map(|out| out.until).min()
     }
 
-    /// Number of messages that are with consumers, and number that wait to be delivered again.
-    pub(crate) fn counts(&self) -> (usize, usize) {
-        (self.out.len(), self.retrying.len())
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            out: self.out.len(),
+            retrying: self.retrying.len(),
+            waiting: self.waiting.len(),
+            total: self.total,
+        }
+    }
+
+    /// The deliveries of a consumer.
+    pub(crate) fn load(&self, consumer: u64) -> Load {
+        let known = self.consumers.iter().find(|known| known.id == consumer);
+        known.map_or_else(Load::default, |known| Load {
+            out: known.out,
+            room: known.buffer - known.out,
+            total: known.total,
+        })
     }
 
     fn connect(&mut self, consumer: u64, buffer: usize, effects: &mut Vec<Effect>) {
@@ -195,19 +238,21 @@ impl Group {
         if max > 0 && self.consumers.len() >= max {
             return effects.push(Effect::Refuse { consumer });
         }
-        self.consumers.push(Consumer { id: consumer, buffer, out: 0 });
+        self.consumers.push(Consumer { id: consumer, buffer, out: 0, total: 0 });
     }
 
     fn disconnect(&mut self, consumer: u64, effects: &mut Vec<Effect>) {
-        self.retry_where(|out| out.consumer == consumer, effects);
+        self.retry_where(|out| out.consumers.contains(&consumer), effects);
         self.consumers.retain(|known| known.id != consumer);
     }
 
-    /// Takes a message from its consumer.
+    /// Takes a message from its consumers.
     fn take(&mut self, id: Uuid) -> Option<Message> {
-        let Out { message, consumer, .. } = self.out.remove(&id)?;
-        if let Some(known) = self.consumers.iter_mut().find(|known| known.id == consumer) {
-            known.out -= 1;
+        let Out { message, consumers, .. } = self.out.remove(&id)?;
+        for consumer in consumers {
+            if let Some(known) = self.consumers.iter_mut().find(|known| known.id == consumer) {
+                known.out -= 1;
+            }
         }
         Some(message)
     }
@@ -255,8 +300,11 @@ impl Group {
             effects.push(Effect::Send { consumer, message: message.clone() });
             if let Some(known) = self.consumers.iter_mut().find(|known| known.id == consumer) {
                 known.out += 1;
+                known.total += 1;
             }
-            self.out.insert(message.id, Out { message, consumer, until });
+            self.total += 1;
+            let first = Out { message: message.clone(), consumers: Vec::new(), until };
+            self.out.entry(message.id).or_insert(first).consumers.push(consumer);
         }
     }
 
@@ -285,7 +333,8 @@ impl Group {
 
     fn check(&self) {
         for consumer in &self.consumers {
-            let out = self.out.values().filter(|out| out.consumer == consumer.id).count();
+            let deliveries = self.out.values().flat_map(|out| &out.consumers);
+            let out = deliveries.filter(|one| **one == consumer.id).count();
             assert_eq!(out, consumer.out, "messages of {consumer:?}");
             assert!(out <= consumer.buffer, "{consumer:?} has more than its buffer");
         }

@@ -20,7 +20,7 @@ pub(super) fn rules(settings: &Settings) -> Rules {
         message_timeout: if message_timeout.is_zero() { NEVER } else { message_timeout },
         max_subscriber_count: number(settings.max_subscriber_count),
         buffer_max: number(settings.history_buffer_size).max(1),
-        strategy: match strategy_name(settings) {
+        strategy: match strategy_name(settings).as_str() {
             "DispatchToSingle" => Strategy::DispatchToSingle,
             "Pinned" | "PinnedByCorrelation" => Strategy::Pinned,
             _ => Strategy::RoundRobin,
@@ -28,14 +28,20 @@ pub(super) fn rules(settings: &Settings) -> Rules {
     }
 }
 
-/// The name of the strategy. An update has a number instead.
-pub(crate) fn strategy_name(settings: &Settings) -> &str {
+/// The name of the strategy. Older clients and every update have a number instead.
+pub(crate) fn strategy_name(settings: &Settings) -> String {
     match (settings.consumer_strategy.as_str(), settings.strategy_old) {
-        ("", 0) => "DispatchToSingle",
-        ("", 2) => "Pinned",
-        ("", _) => "RoundRobin",
-        (name, _) => name,
+        ("", 0) => "DispatchToSingle".to_owned(),
+        ("", 1) => "RoundRobin".to_owned(),
+        ("", 2) => "Pinned".to_owned(),
+        ("", unknown) => unknown.to_string(),
+        (name, _) => name.to_owned(),
     }
+}
+
+/// Returns true when the server has this strategy.
+pub(crate) fn is_strategy(name: &str) -> bool {
+    ["DispatchToSingle", "RoundRobin", "Pinned", "PinnedByCorrelation"].contains(&name)
 }
 
 pub(crate) fn message_timeout_ms(settings: &Settings) -> i32 {
@@ -46,12 +52,17 @@ pub(crate) fn message_timeout_ms(settings: &Settings) -> i32 {
     }
 }
 
-pub(super) fn checkpoint_after(settings: &Settings) -> Duration {
-    millis(match settings.checkpoint_after {
+/// The interval of checkpoints; none for zero, which means that time does not matter.
+pub(super) fn checkpoint_after(settings: &Settings) -> Option<Duration> {
+    Some(millis(checkpoint_after_ms(settings))).filter(|after| !after.is_zero())
+}
+
+pub(crate) fn checkpoint_after_ms(settings: &Settings) -> i32 {
+    match settings.checkpoint_after {
         Some(CheckpointAfter::CheckpointAfterMs(millis)) => millis,
         Some(CheckpointAfter::CheckpointAfterTicks(ticks)) => from_ticks(ticks),
         None => 0,
-    })
+    }
 }
 
 /// Milliseconds of a time that an older client gives in units of 100 ns.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use antiphon_base::time::{Clock, SystemClock};
 use antiphon_eventstore::ALL;
@@ -12,12 +13,16 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::command::{Answer, Command, Consumer, GroupStatus};
+use super::command::{Answer, Command, Consumer, ConsumerStatus, GroupStatus};
 use super::core::{Effect, Group, Input, Message};
 use super::settings::{checkpoint_after, rules};
 use crate::faults::{Fault, Faults};
 use crate::refusal;
 use crate::store::{EventFilter, Found, GroupRecord, Store, StreamPage};
+
+/// Interval at which a real server looks for messages without an answer, and at the time of the
+/// last checkpoint.
+const TICK: Duration = Duration::from_secs(1);
 
 /// Largest number of entries of `$all` examined while the store is locked.
 const SCAN: usize = 1000;
@@ -29,8 +34,6 @@ struct Task {
     settings: Settings,
     filter: Option<EventFilter>,
     core: Group,
-    /// The content of the messages that the core has.
-    found: BTreeMap<Uuid, Found>,
     consumers: BTreeMap<u64, Consumer>,
     /// The time at which the checkpoint is stored; none when it is up to date.
     store_at: Option<Instant>,
@@ -47,6 +50,7 @@ pub(crate) async fn run(
     let settings = record.settings.clone().unwrap_or_default();
     let core = Group::new(rules(&settings), record.next);
     let mut head = store.lock().head();
+    let started = SystemClock.now();
     let mut task = Task {
         store,
         faults,
@@ -54,7 +58,6 @@ pub(crate) async fn run(
         settings,
         filter,
         core,
-        found: BTreeMap::new(),
         consumers: BTreeMap::new(),
         store_at: None,
     };
@@ -63,7 +66,7 @@ pub(crate) async fn run(
         let wake = [task.core.deadline(), task.note_checkpoint()].into_iter().flatten().min();
         let sleep = async {
             match wake {
-                Some(until) => tokio::time::sleep_until(until).await,
+                Some(until) => tokio::time::sleep_until(at_tick(started, until)).await,
                 None => std::future::pending().await,
             }
         };
@@ -82,24 +85,31 @@ pub(crate) async fn run(
 impl Task {
     fn command(&mut self, command: Command) {
         match command {
-            Command::Connect { id, buffer, consumer } => {
+            Command::Connect { id, buffer, consumer, admitted } => {
                 self.consumers.insert(id, consumer);
                 self.step(Input::Connect { consumer: id, buffer });
+                // a caller that is gone disconnects
+                let _ = admitted.send(self.consumers.contains_key(&id));
             }
             Command::Disconnect { id } => {
                 self.consumers.remove(&id);
                 self.step(Input::Disconnect { consumer: id });
             }
             Command::Answer(answer) => self.answer(answer),
-            Command::Replay { limit, done } => {
-                self.replay(limit);
+            Command::Replay { before, done } => {
+                self.replay(before);
                 // the caller may be gone
                 let _ = done.send(());
             }
             Command::Status(to) => {
-                let (out, retrying) = self.core.counts();
-                let (consumers, next) = (self.consumers.len(), self.core.next());
-                let _ = to.send(GroupStatus { consumers, out, retrying, next });
+                let consumers = self.consumers.iter().map(|(id, one)| ConsumerStatus {
+                    user: one.user.clone(),
+                    connection_name: one.connection_name.clone(),
+                    load: self.core.load(*id),
+                });
+                let (counts, next) = (self.core.counts(), self.core.next());
+                // the caller may be gone
+                let _ = to.send(GroupStatus { consumers: consumers.collect(), counts, next });
             }
             Command::Drop => {}
         }
@@ -112,7 +122,6 @@ impl Task {
             Answer::Done(ids) => {
                 let (refused, done): (Vec<Uuid>, Vec<Uuid>) =
                     ids.into_iter().partition(|_| self.faults.happens(Fault::RefusedAck));
-                done.iter().for_each(|id| drop(self.found.remove(id)));
                 self.step(Input::Ack(done));
                 if !refused.is_empty() {
                     self.step(Input::Retry(refused));
@@ -139,10 +148,7 @@ impl Task {
                         inputs.extend(self.send(consumer, &message));
                     }
                     Effect::Refuse { consumer } => {
-                        let GroupRecord { stream, group, .. } = &self.record;
-                        if let Some(to) = self.consumers.remove(&consumer) {
-                            to.end(refusal::too_many_consumers(stream, group));
-                        }
+                        self.consumers.remove(&consumer);
                     }
                     Effect::Park { message, reason } => self.park(&message, &reason),
                 }
@@ -151,9 +157,9 @@ impl Task {
     }
 
     fn send(&mut self, consumer: u64, message: &Message) -> Option<Input> {
-        let found = self.found.get(&message.id)?;
+        let found = self.content(message)?;
         let to = self.consumers.get(&consumer);
-        if to.is_some_and(|to| to.send(found, message.retry_count)) {
+        if to.is_some_and(|to| to.send(&found, message.retry_count)) {
             return None;
         }
         // the consumer is gone, or does not receive its messages
@@ -161,12 +167,15 @@ impl Task {
         Some(Input::Disconnect { consumer })
     }
 
+    /// The content of a message. A replayed one is a link in the parking lot, always resolved.
+    fn content(&self, message: &Message) -> Option<Found> {
+        let resolve = self.settings.resolve_links || message.replayed;
+        self.store.lock().log().entry(message.place, resolve)
+    }
+
     fn park(&mut self, message: &Message, reason: &str) {
-        let Some(found) = self.found.remove(&message.id) else { return };
-        let Some(original) = found.original() else { return };
-        let name = original.stream.as_ref().map(|stream| stream.name.clone()).unwrap_or_default();
-        let name = String::from_utf8_lossy(&name).into_owned();
-        let parked = self.store.lock().park(&self.record, &name, original.revision, reason);
+        let Some(found) = self.content(message) else { return };
+        let parked = self.store.lock().park(&self.record, &found, reason);
         if let Err(error) = parked {
             tracing::error!(%error, "a message could not be parked");
         }
@@ -178,7 +187,7 @@ impl Task {
             let (found, next) = self.read(self.core.room());
             let before = self.core.next();
             if !found.is_empty() {
-                let messages = self.keep(found, false);
+                let messages = messages(&found, &self.record.stream, false);
                 self.step(Input::Read(messages));
             }
             self.core.skip_to(next);
@@ -186,18 +195,6 @@ impl Task {
                 return;
             }
         }
-    }
-
-    /// Keeps the content of messages. Returns the parts that the core needs.
-    fn keep(&mut self, found: Vec<Found>, replayed: bool) -> Vec<Message> {
-        let mut messages = Vec::with_capacity(found.len());
-        for found in found {
-            if let Some(message) = self.message(&found, replayed) {
-                self.found.insert(message.id, found);
-                messages.push(message);
-            }
-        }
-        messages
     }
 
     /// The next messages, and the position after them.
@@ -220,23 +217,11 @@ impl Task {
         }
     }
 
-    fn message(&self, found: &Found, replayed: bool) -> Option<Message> {
-        let original = found.original()?;
-        let at = if self.record.stream == ALL { found.index as u64 } else { found.revision };
-        let of = found.event.as_ref().unwrap_or(original).stream.as_ref();
-        let mut hasher = DefaultHasher::new();
-        of.map(|stream| &stream.name).hash(&mut hasher);
-        let id = original.id.as_ref()?.id()?;
-        Some(Message { id, at, pin: hasher.finish(), retry_count: 0, replayed })
-    }
-
-    fn replay(&mut self, limit: Option<u64>) {
-        let count = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
-        let resolve = self.settings.resolve_links;
-        let taken = self.store.lock().take_parked(&self.record, count, resolve);
+    fn replay(&mut self, before: Option<u64>) {
+        let taken = self.store.lock().take_parked(&self.record, before);
         match taken {
             Ok(found) => {
-                let messages = self.keep(found, true);
+                let messages = messages(&found, &self.record.stream, true);
                 self.step(Input::Replay(messages));
             }
             Err(error) => tracing::error!(%error, "parked messages could not be replayed"),
@@ -246,13 +231,15 @@ impl Task {
     /// The time at which to store the checkpoint. Stores it at once when enough has changed.
     fn note_checkpoint(&mut self) -> Option<Instant> {
         let changed = self.core.checkpoint().saturating_sub(self.record.next);
-        let most = u64::try_from(self.settings.max_checkpoint_count).unwrap_or(u64::MAX);
-        if changed == 0 {
-            self.store_at = None;
-        } else if changed >= most.max(1) {
+        let count = |number: i32| u64::try_from(number).unwrap_or_default().max(1);
+        if changed >= count(self.settings.max_checkpoint_count) {
             self.store_checkpoint();
+        } else if changed < count(self.settings.min_checkpoint_count) {
+            // fewer are not stored, however long ago they were done
+            self.store_at = None;
         } else if self.store_at.is_none() {
-            self.store_at = Some(SystemClock.now() + checkpoint_after(&self.settings));
+            let after = checkpoint_after(&self.settings);
+            self.store_at = after.map(|after| SystemClock.now() + after);
         }
         self.store_at
     }
@@ -271,4 +258,25 @@ impl Task {
             consumer.end(refusal::dropped(&self.record.stream, &self.record.group));
         }
     }
+}
+
+/// The first tick at or after a time.
+fn at_tick(started: Instant, until: Instant) -> Instant {
+    let passed = until.saturating_duration_since(started).as_nanos();
+    let ticks = u32::try_from(passed.div_ceil(TICK.as_nanos())).unwrap_or(u32::MAX);
+    started + TICK * ticks
+}
+
+/// The messages of entries that a group reads in `stream`, or in its parking lot.
+fn messages(found: &[Found], stream: &str, replayed: bool) -> Vec<Message> {
+    let message = |found: &Found| {
+        let original = found.original()?;
+        let at = if stream == ALL { found.index as u64 } else { found.revision };
+        let of = found.event.as_ref().unwrap_or(original).stream.as_ref();
+        let mut hasher = DefaultHasher::new();
+        of.map(|stream| &stream.name).hash(&mut hasher);
+        let (id, place) = (original.id.as_ref()?.id()?, found.index);
+        Some(Message { id, place, at, pin: hasher.finish(), retry_count: 0, replayed })
+    };
+    found.iter().filter_map(message).collect()
 }

@@ -15,7 +15,8 @@ fn group(max_retry_count: u32) -> (Group, Instant) {
 }
 
 fn message(at: u64, retry_count: u32) -> Message {
-    Message { id: id(at), at, pin: at, retry_count, replayed: false }
+    let place = usize::try_from(at).unwrap();
+    Message { id: id(at), place, at, pin: at, retry_count, replayed: false }
 }
 
 fn id(at: u64) -> Uuid {
@@ -66,7 +67,8 @@ fn a_message_without_an_answer_times_out_and_a_late_answer_still_counts() {
     assert_eq!(group.deadline(), Some(late));
     assert_eq!(group.step(late, Input::Tick), [send(1, 0, 1)]);
     assert_eq!(group.step(late, Input::Ack(vec![id(0)])), []);
-    assert_eq!(group.counts(), (0, 0));
+    let nothing = Counts { total: 2, ..Counts::default() };
+    assert_eq!(group.counts(), nothing);
 }
 
 #[test]
@@ -122,4 +124,25 @@ fn a_strategy_decides_which_consumer_gets_a_message() {
     assert_eq!(spread(Strategy::RoundRobin), [1, 2, 1, 2]);
     // the fourth message waits for its own consumer, although the other one has room
     assert_eq!(spread(Strategy::Pinned), [1, 1, 2]);
+}
+
+#[test]
+fn an_answer_is_for_all_deliveries_of_an_id_that_are_out() {
+    let (mut group, now) = group(10);
+    group.step(now, Input::Connect { consumer: 1, buffer: 2 });
+    group.step(now, Input::Connect { consumer: 2, buffer: 2 });
+    let same = |at| Message { id: id(7), ..message(at, 0) };
+    let messages = vec![same(0), same(1), same(2), message(3, 0), same(4)];
+    let sent = group.step(now, Input::Read(messages));
+    assert_eq!(sent.len(), 4, "the last one waits for room");
+    assert_eq!((group.load(1).out, group.load(2).out), (2, 2));
+
+    // both consumers have room again; what comes now has an answer of its own
+    let sent = group.step(now, Input::Ack(vec![id(7)]));
+    assert_eq!(sent, [Effect::Send { consumer: 1, message: same(4) }]);
+    assert_eq!(group.load(2), Load { out: 1, room: 1, total: 2 });
+    group.step(now, Input::Ack(vec![id(3)]));
+    assert_eq!(group.checkpoint(), 4);
+    group.step(now, Input::Ack(vec![id(7)]));
+    assert_eq!((group.checkpoint(), group.counts().total), (5, 5));
 }

@@ -6,8 +6,12 @@ use antiphon_eventstore::wire::persistent_subscriptions::{CreateReq, Settings, c
 use tonic::Status;
 
 use super::request::{name, required};
+use crate::group::{is_strategy, strategy_name};
 use crate::refusal;
 use crate::store::{EventFilter, GroupRecord, Log, place_at};
+
+/// The reason why `$all` is refused as the name of a stream.
+const WRONG_ALL: &str = "Persistent subscriptions to $all need the option for $all";
 
 /// The group that a request describes.
 pub(super) fn record(log: &Log, request: CreateReq) -> Result<GroupRecord, Status> {
@@ -17,11 +21,13 @@ pub(super) fn record(log: &Log, request: CreateReq) -> Result<GroupRecord, Statu
         return Err(refusal::malformed("group name"));
     }
     let settings = required(options.settings, "settings")?;
-    check(&settings)?;
     let (stream, (next, start_from), filter) = match options.what {
         Some(What::Stream(from)) => {
             let stream = name(from.stream)?;
-            let start = stream_start(log, &stream, from.from);
+            let start = match stream.as_str() {
+                ALL => Default::default(),
+                _ => stream_start(log, &stream, from.from),
+            };
             (stream, start, None)
         }
         Some(What::All(from)) => {
@@ -40,6 +46,11 @@ pub(super) fn record(log: &Log, request: CreateReq) -> Result<GroupRecord, Statu
             (stream, start, None)
         }
     };
+    let refused = |reason: &str| refusal::group_failed(&stream, &options.group, reason);
+    check(&settings).map_err(|reason| refused(&reason))?;
+    if stream == ALL && start_from.is_empty() {
+        return Err(refused(WRONG_ALL));
+    }
     Ok(GroupRecord {
         stream,
         group: options.group,
@@ -75,19 +86,21 @@ fn all_start(log: &Log, from: Option<wire::all_from::From>) -> (u64, String) {
     }
 }
 
-/// Refuses the same settings as the real server.
-fn check(settings: &Settings) -> Result<(), Status> {
+/// Returns the reason why the server refuses settings.
+fn check(settings: &Settings) -> Result<(), String> {
+    let strategy = strategy_name(settings);
+    if !is_strategy(&strategy) {
+        return Err(format!("Consumer strategy {strategy} does not exist."));
+    }
     let positive = [
         ("read batch size", settings.read_batch_size),
         ("history buffer size", settings.history_buffer_size),
     ];
     if let Some((name, value)) = positive.iter().find(|(_, value)| *value <= 0) {
-        return Err(refusal::invalid(&format!("{name}: expected more than zero, actual {value}")));
+        return Err(format!("{name}: expected more than zero, actual {value}"));
     }
     if settings.history_buffer_size <= settings.read_batch_size {
-        return Err(refusal::invalid(
-            "history buffer size: expected more than the read batch size",
-        ));
+        return Err("history buffer size: expected more than the read batch size".to_owned());
     }
     Ok(())
 }

@@ -8,10 +8,11 @@ use antiphon_eventstore::wire;
 use antiphon_eventstore::wire::persistent_subscriptions::persistent_subscriptions_server::PersistentSubscriptions;
 use antiphon_eventstore::wire::persistent_subscriptions::{
     CreateReq, DeleteReq, GetInfoReq, GetInfoResp, ListReq, ListResp, ReadReq, ReadResp,
-    ReplayParkedReq, delete_req, get_info_req, read_req, read_resp, replay_parked_req,
+    ReplayParkedReq, delete_req, get_info_req, list_req, read_req, read_resp, replay_parked_req,
 };
 use futures::stream;
 use tokio::sync::{mpsc, oneshot};
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
@@ -58,7 +59,12 @@ impl PersistentSubscriptions for PersistentService {
 
     async fn update(&self, request: Request<CreateReq>) -> Result<Response<wire::Empty>, Status> {
         self.0.admit(&request).await?;
-        let mut record = record(self.0.store().log(), request.into_inner())?;
+        let mut request = request.into_inner();
+        if let Some(settings) = request.options.as_mut().and_then(|told| told.settings.as_mut()) {
+            // the protocol has only the number of the strategy here
+            settings.consumer_strategy.clear();
+        }
+        let mut record = record(self.0.store().log(), request)?;
         let key = record.key();
         self.known(&key)?;
         self.0.drop_group(&key).await;
@@ -80,6 +86,8 @@ impl PersistentSubscriptions for PersistentService {
         let mut record = self.known(&key)?;
         self.0.drop_group(&key).await;
         record.deleted = true;
+        let removed = self.0.store().remove_parked(&record);
+        removed.map_err(|error| refusal::failed(&error))?;
         self.store(record)?;
         Ok(Response::new(wire::Empty {}))
     }
@@ -89,6 +97,8 @@ impl PersistentSubscriptions for PersistentService {
         request: Request<Streaming<ReadReq>>,
     ) -> Result<Response<Self::ReadStream>, Status> {
         self.0.admit(&request).await?;
+        let user = self.0.user();
+        let connection_name = connection_name(request.metadata());
         let mut requests = request.into_inner();
         let first = requests.message().await?.and_then(|first| first.content);
         let Some(read_req::Content::Options(options)) = first else {
@@ -107,13 +117,19 @@ impl PersistentSubscriptions for PersistentService {
             ReadResp { content: Some(read_resp::Content::Confirmation(confirmation)) };
         let confirmed = sender.send(Ok(confirmation)).await.is_ok();
         let text_ids = wants_text(options.uuid.as_ref());
-        let consumer = Consumer { messages: sender, text_ids };
-        let connect = Command::Connect { id, buffer, consumer };
+        let consumer = Consumer { messages: sender, text_ids, user, connection_name };
+        let (admitted, is_admitted) = oneshot::channel();
+        let connect = Command::Connect { id, buffer, consumer, admitted };
         if !confirmed || group.send(connect).await.is_err() {
             return Err(refusal::dropped(&key.0, &key.1));
         }
+        // from here on a caller that is gone is disconnected
         task::spawn("consumer of a group", take_answers(id, requests, group));
-        Ok(Response::new(self.messages(receiver)))
+        match is_admitted.await {
+            Ok(true) => Ok(Response::new(self.messages(receiver))),
+            Ok(false) => Err(refusal::too_many_consumers(&key.0, &key.1)),
+            Err(_) => Err(refusal::dropped(&key.0, &key.1)),
+        }
     }
 
     async fn get_info(
@@ -135,15 +151,18 @@ impl PersistentSubscriptions for PersistentService {
         self.0.admit(&request).await?;
         let options = required(request.into_inner().options, "options")?;
         let stream = source!(replay_parked_req::options::What, options.what);
-        let limit = match options.limit {
-            Some(Limit::StopAt(limit)) => u64::try_from(limit).ok(),
+        let key = (stream, options.group);
+        let before = match options.limit {
+            Some(Limit::StopAt(before)) => Some(u64::try_from(before).map_err(|_| {
+                let reason = "Cannot stop replaying parked message at a negative version.";
+                refusal::group_failed(&key.0, &key.1, reason)
+            })?),
             Some(Limit::NoLimit(_)) | None => None,
         };
-        let key = (stream, options.group);
         let group = self.0.group(&key).ok_or_else(|| refusal::no_group(&key.0, &key.1))?;
         let (done, replayed) = oneshot::channel();
         // a group that was dropped meanwhile replays nothing; the missing reply says so
-        let _ = group.send(Command::Replay { limit, done }).await;
+        let _ = group.send(Command::Replay { before, done }).await;
         replayed.await.map_err(|_| refusal::dropped(&key.0, &key.1))?;
         Ok(Response::new(wire::Empty {}))
     }
@@ -151,9 +170,17 @@ impl PersistentSubscriptions for PersistentService {
     async fn list(&self, request: Request<ListReq>) -> Result<Response<ListResp>, Status> {
         self.0.admit(&request).await?;
         let options = required(request.into_inner().options, "options")?;
-        // the groups of one stream are not listed here
-        required(options.what, "list option")?;
-        let records: Vec<GroupRecord> = self.0.store().groups().cloned().collect();
+        let of_one = match required(options.what, "list option")? {
+            list_req::options::What::Everything(_) => None,
+            list_req::options::What::One(one) => Some(source!(list_req::source::What, one.what)),
+        };
+        let is_wanted =
+            |record: &&GroupRecord| of_one.as_ref().is_none_or(|stream| record.stream == *stream);
+        let records: Vec<GroupRecord> =
+            self.0.store().groups().filter(is_wanted).cloned().collect();
+        if let Some(stream) = of_one.filter(|_| records.is_empty()) {
+            return Err(refusal::no_group(&stream, ""));
+        }
         let mut groups = Vec::new();
         for record in records {
             groups.push(info(&self.0, &record).await);
@@ -207,10 +234,13 @@ async fn take_answers(id: u64, mut requests: Streaming<ReadReq>, group: mpsc::Se
             Some(read_req::Content::Nack(nack)) => {
                 let ids = ids(&nack.ids);
                 match nack.action() {
-                    Action::Park => Answer::Park(ids, nack.reason),
-                    Action::Skip => Answer::Done(ids),
+                    Action::Park => {
+                        let reason = format!("Client explicitly NAK'ed message.\n{}", nack.reason);
+                        Answer::Park(ids, reason)
+                    }
+                    // a real server has nothing for `Stop` but to take the messages as settled
+                    Action::Skip | Action::Stop => Answer::Done(ids),
                     Action::Retry | Action::Unknown => Answer::Retry(ids),
-                    Action::Stop => break,
                 }
             }
             Some(read_req::Content::Options(_)) | None => continue,
@@ -221,6 +251,12 @@ async fn take_answers(id: u64, mut requests: Streaming<ReadReq>, group: mpsc::Se
     }
     // a group that is gone has no consumers left
     let _ = group.send(Command::Disconnect { id }).await;
+}
+
+/// The name that a client gives its connection.
+fn connection_name(headers: &MetadataMap) -> String {
+    let name = headers.get("connection-name").and_then(|name| name.to_str().ok());
+    name.unwrap_or("<unknown>").to_owned()
 }
 
 fn ids(ids: &[wire::Uuid]) -> Vec<Uuid> {

@@ -13,10 +13,13 @@ use super::request::{Answers, answers};
 use crate::group::formed;
 use crate::node::Node;
 use crate::refusal;
-use crate::store::{EventFilter, Found, StreamPage, now_ticks, position};
+use crate::store::{EventFilter, Found, StreamPage, TOMBSTONE, now_ticks, position};
 
 /// Largest number of entries read while the store is locked.
 const PAGE: usize = 256;
+
+/// Number of events that a real server reads at once, by which it tells where a stream begins.
+const BATCH: u64 = 32;
 
 /// The source of a reader.
 pub(super) enum Source {
@@ -38,7 +41,8 @@ pub(super) struct Live {
     ended: watch::Receiver<u64>,
     confirmed: bool,
     caught_up: bool,
-    tells_caught_up: bool,
+    /// True after the tombstone of the stream.
+    buried: bool,
 }
 
 pub(super) struct Reader {
@@ -54,13 +58,17 @@ pub(super) struct Reader {
     pub(super) queue: VecDeque<ReadResp>,
     /// Number of entries since the last checkpoint.
     pub(super) unreported: u64,
+    /// True when a read tells the ends of its stream, as clients since 21.10 expect.
+    pub(super) tells_ends: bool,
+    /// True before the first page.
+    pub(super) is_new: bool,
 }
 
 impl Live {
-    pub(super) fn new(node: &Node, tells_caught_up: bool) -> Self {
+    pub(super) fn new(node: &Node) -> Self {
         let head = node.store().head();
         let ended = node.faults.ended();
-        Self { head, ended, confirmed: false, caught_up: false, tells_caught_up }
+        Self { head, ended, confirmed: false, caught_up: false, buried: false }
     }
 }
 
@@ -93,15 +101,36 @@ impl Reader {
             let End::Never(live) = &mut self.end else { return None };
             if !live.caught_up {
                 live.caught_up = true;
-                if live.tells_caught_up {
-                    return Some(Ok(content(read_resp::Content::CaughtUp(turn()))));
-                }
+                self.catch_up();
+                continue;
             }
             tokio::select! {
                 changed = live.head.changed() => changed.ok()?,
                 _ = live.ended.changed() => return None,
             }
         }
+    }
+
+    /// Tells that everything of the past was sent, after a checkpoint if there is a filter.
+    fn catch_up(&mut self) {
+        let done = self.next.and_then(|next| next.checked_sub(1));
+        let turn = match &self.source {
+            Source::Stream(_) => read_resp::Turn {
+                timestamp: Some(now()),
+                revision: done.and_then(|done| i64::try_from(done).ok()),
+                position: None,
+            },
+            Source::All { filter, .. } => {
+                let at = done.map(|done| position(usize::try_from(done).unwrap_or(usize::MAX)));
+                if let Some(at) = at.filter(|_| filter.is_some()) {
+                    self.unreported = 0;
+                    self.queue.push_back(checkpoint(at));
+                }
+                let position = at.map(|at| wire::Position { commit: at, prepare: at });
+                read_resp::Turn { timestamp: Some(now()), revision: None, position }
+            }
+        };
+        self.queue.push_back(content(read_resp::Content::CaughtUp(turn)));
     }
 
     /// Reads a page. Returns true when there may be another one.
@@ -150,6 +179,18 @@ impl Reader {
     }
 
     fn fill_stream(&mut self, name: &str, from: u64, count: usize) -> Result<bool, Status> {
+        if let End::Never(live) = &mut self.end {
+            if live.buried {
+                return Err(refusal::stream_deleted(name));
+            }
+            let buried = self.node.store().log().read_buried(name, from, count, self.resolve);
+            if let Some(found) = buried.filter(|_| live.caught_up) {
+                live.buried = found.iter().any(|one| one.revision == TOMBSTONE);
+                self.next = found.last().map(|last| last.revision + 1);
+                self.enqueue(found);
+                return Ok(true);
+            }
+        }
         let live = matches!(self.end, End::Never(_));
         let (forwards, resolve) = (self.forwards, self.resolve);
         let page = self.node.store().log().read_stream(name, forwards, from, count, resolve);
@@ -162,17 +203,44 @@ impl Reader {
                 self.next = None;
                 Ok(true)
             }
-            StreamPage::Page { found, next } => {
+            StreamPage::Page { found, next, first, last } => {
                 let more = !found.is_empty();
                 self.next = match (live, found.last()) {
                     (true, Some(last)) => Some(last.revision + 1),
                     (true, None) => Some(from),
                     (false, _) => next,
                 };
+                if !live {
+                    self.tell_first(from, count, first, last);
+                }
                 self.enqueue(found);
+                if !live && (self.next.is_none() || matches!(self.end, End::After(0))) {
+                    return Ok(self.tell_last(last));
+                }
                 Ok(more)
             }
         }
+    }
+
+    /// Tells the first number of a stream when a read begins where it has nothing.
+    fn tell_first(&mut self, from: u64, count: usize, first: u64, last: u64) {
+        if !std::mem::take(&mut self.is_new) || !self.forwards || !self.tells_ends {
+            return;
+        }
+        let batch = BATCH.min(count as u64);
+        let first = if from.saturating_add(batch) <= first { first } else { last + 1 };
+        if from != first && (from.saturating_add(batch) <= first || from > last) {
+            self.queue.push_back(content(read_resp::Content::FirstStreamPosition(first)));
+        }
+    }
+
+    /// Tells the last number of a stream, and ends the read.
+    fn tell_last(&mut self, last: u64) -> bool {
+        self.next = None;
+        if self.tells_ends {
+            self.queue.push_back(content(read_resp::Content::LastStreamPosition(last)));
+        }
+        true
     }
 
     fn enqueue(&mut self, found: Vec<Found>) {
@@ -196,10 +264,13 @@ impl Reader {
         let Some(at) = self.next.filter(|_| self.unreported >= checkpoint_interval) else { return };
         self.unreported = 0;
         let last = position(usize::try_from(at).unwrap_or(usize::MAX).saturating_sub(1));
-        let checkpoint =
-            read_resp::Checkpoint { commit: last, prepare: last, timestamp: Some(now()) };
-        self.queue.push_back(content(read_resp::Content::Checkpoint(checkpoint)));
+        self.queue.push_back(checkpoint(last));
     }
+}
+
+fn checkpoint(at: u64) -> ReadResp {
+    let checkpoint = read_resp::Checkpoint { commit: at, prepare: at, timestamp: Some(now()) };
+    content(read_resp::Content::Checkpoint(checkpoint))
 }
 
 fn content(content: read_resp::Content) -> ReadResp {
@@ -215,10 +286,6 @@ fn event(found: Found, text: bool) -> ReadResp {
         position: Some(at),
     };
     content(read_resp::Content::Event(event))
-}
-
-fn turn() -> read_resp::Turn {
-    read_resp::Turn { timestamp: Some(now()), revision: None, position: None }
 }
 
 fn now() -> wire::Span {

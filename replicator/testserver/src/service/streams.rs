@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::batch;
 use super::reader::{End, Live, Reader, Source};
 use super::request::{Answers, name, required, wants_text};
-use super::write::{event, expected, write, written};
+use super::write::{event, expected, size_on_disk, write, written};
 use crate::node::{Node, connection};
 use crate::refusal;
 use crate::store::{Appended, Deletion, EventFilter, Log, place_after, place_at};
@@ -81,15 +81,21 @@ impl StreamsService {
         let mut options = None;
         let mut events = Vec::new();
         let (mut bytes, bytes_max) = (0, self.0.settings.append_bytes_max);
+        let event_bytes_max = self.0.settings.event_bytes_max;
         while let Some(message) = messages.message().await? {
             match required(message.content, "content")? {
                 append_req::Content::Options(given) => options = Some(given),
                 append_req::Content::Event(given) => {
-                    bytes += given.data.len() + given.metadata.len();
+                    let event = event(given)?;
+                    let size = size_on_disk(&event);
+                    if size > event_bytes_max {
+                        return Err(refusal::event_too_large(event.id, size, event_bytes_max));
+                    }
+                    bytes += size;
                     if bytes > bytes_max {
                         return Err(refusal::too_large(bytes_max));
                     }
-                    events.push(event(given)?);
+                    events.push(event);
                 }
             }
         }
@@ -122,10 +128,10 @@ impl StreamsService {
         let node = &self.0;
         let text_ids = wants_text(options.uuid.as_ref());
         let forwards = options.direction() == read_req::Direction::Forwards;
-        let tells = options.control.is_some_and(|control| control.compatibility >= 1);
+        let tells_ends = options.control.is_some_and(|control| control.compatibility >= 1);
         let end = match required(options.amount, "count or subscription")? {
             options::Amount::Count(count) => End::After(count),
-            options::Amount::Subscription(_) => End::Never(Live::new(node, tells)),
+            options::Amount::Subscription(_) => End::Never(Live::new(node)),
         };
         let live = matches!(end, End::Never(_));
         if live && !forwards {
@@ -164,6 +170,8 @@ impl StreamsService {
             end,
             queue: VecDeque::new(),
             unreported: 0,
+            tells_ends,
+            is_new: true,
         })
     }
 }

@@ -53,20 +53,30 @@ pub(super) fn event(given: wire::NewEvent) -> Result<NewEvent, Status> {
     })
 }
 
+/// The size of an event by which a real server limits appends.
+pub(super) fn size_on_disk(event: &NewEvent) -> usize {
+    let letters = event.event_type.encode_utf16().count();
+    event.data.len() + event.metadata.len() + 2 * letters
+}
+
 pub(super) fn expected(given: Option<Expected>) -> Result<ExpectedRevision, Status> {
-    required(given, "expected stream revision").map(Into::into)
+    let expected = required(given, "expected stream revision")?.into();
+    // the number before the first one
+    let is_none = expected == ExpectedRevision::Exact(u64::MAX);
+    Ok(if is_none { ExpectedRevision::NoStream } else { expected })
 }
 
 /// The success message of an append; none when it was refused.
 pub(super) fn written(appended: Appended) -> Option<append_resp::Success> {
     let (last, at) = match appended {
-        Appended::Written { last, position } => {
-            let at = wire::Position { commit: position, prepare: position };
-            (last, success::At::Position(at))
-        }
-        Appended::Repeated { last } => (last, success::At::NoPosition(wire::Empty {})),
+        Appended::Written { last, position } => (last, Some(position)),
+        Appended::Repeated { last, position } => (Some(last), position),
         Appended::Wrong { .. } | Appended::Tombstoned => return None,
     };
-    let current = Some(success::Current::CurrentRevision(last));
-    Some(append_resp::Success { current, at: Some(at) })
+    let at = at.map_or(success::At::NoPosition(wire::Empty {}), |at| {
+        success::At::Position(wire::Position { commit: at, prepare: at })
+    });
+    let none = success::Current::NoStream(wire::Empty {});
+    let current = last.map_or(none, success::Current::CurrentRevision);
+    Some(append_resp::Success { current: Some(current), at: Some(at) })
 }

@@ -46,6 +46,9 @@ impl Stream {
     }
 }
 
+/// The number of a tombstone.
+pub(crate) const TOMBSTONE: u64 = i64::MAX as u64;
+
 /// Distance between positions, so that clients do not rely on dense ones.
 const STRIDE: u64 = 100;
 

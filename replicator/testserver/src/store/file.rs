@@ -49,6 +49,9 @@ pub(super) struct Written {
     pub(super) created: u64,
     #[prost(message, repeated, tag = "3")]
     events: Vec<WrittenEvent>,
+    /// True when the event is the tombstone of the stream.
+    #[prost(bool, tag = "4")]
+    pub(super) tombstone: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -74,7 +77,7 @@ impl Written {
             data: event.data.clone(),
             metadata: event.metadata.clone(),
         });
-        Self { stream: stream.to_owned(), created, events: events.collect() }
+        Self { stream: stream.to_owned(), created, events: events.collect(), tombstone: false }
     }
 
     pub(super) fn events(self) -> Result<Vec<NewEvent>> {

@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::entry::{Body, Entry, Stream, StreamId};
+use antiphon_eventstore::NewEvent;
+
+use super::entry::{Body, Entry, Stream, StreamId, TOMBSTONE};
 
 /// All entries in the order in which they were written.
 #[derive(Default)]
@@ -27,6 +29,17 @@ impl Log {
         self.names.get(name).map(|id| &self.streams[*id])
     }
 
+    /// The index of a stream; none when it is new.
+    pub(super) fn known(&self, name: &str) -> Option<StreamId> {
+        self.names.get(name).copied()
+    }
+
+    /// Returns true when a stream has a tombstone, or describes a stream that has one.
+    pub(super) fn is_dead(&self, name: &str) -> bool {
+        let buried = |name| self.named(name).is_some_and(|stream| stream.tombstoned);
+        buried(name) || name.strip_prefix("$$").is_some_and(buried)
+    }
+
     /// The index of a stream, which is created when it is new.
     pub(super) fn id_of(&mut self, name: &str) -> StreamId {
         if let Some(id) = self.names.get(name) {
@@ -44,6 +57,13 @@ impl Log {
         let revision = places.len() as u64;
         places.push(self.entries.len());
         self.entries.push(Entry { stream, revision, created, body });
+    }
+
+    /// Ends a stream for ever. The tombstone has no place in it.
+    pub(super) fn bury(&mut self, stream: StreamId, created: u64, tombstone: NewEvent) {
+        self.streams[stream].tombstoned = true;
+        let body = Body::Event(Box::new(tombstone));
+        self.entries.push(Entry { stream, revision: TOMBSTONE, created, body });
     }
 
     /// The index of the entry that a link names: `7@customer-1`.

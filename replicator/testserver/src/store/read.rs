@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use antiphon_eventstore::{NewEvent, content_type, wire};
 
-use super::entry::{Body, Entry, Stream, now_ticks, position};
+use super::entry::{Body, Entry, Stream, StreamId, TOMBSTONE, now_ticks, position};
 use super::filter::EventFilter;
 use super::links::LINK;
 use super::log::Log;
@@ -28,6 +28,10 @@ pub(crate) enum StreamPage {
         found: Vec<Found>,
         /// The number from which to continue; none at the end in this direction.
         next: Option<u64>,
+        /// The first number that can be read, and the last one of the stream. The first is greater
+        /// when nothing can be read.
+        first: u64,
+        last: u64,
     },
 }
 
@@ -64,14 +68,43 @@ impl Log {
         count: usize,
         resolve: bool,
     ) -> StreamPage {
-        let Some(stream) = self.named(name) else { return StreamPage::Missing };
-        if stream.tombstoned {
+        if self.is_dead(name) {
             return StreamPage::Tombstoned;
         }
-        let Some(last) = stream.last() else { return StreamPage::Missing };
-        if stream.limits.deleted() {
+        let Some(stream) = self.named(name) else { return StreamPage::Missing };
+        if stream.last().is_none() || stream.limits.deleted() {
             return StreamPage::Missing;
         }
+        self.page(stream, forwards, from, count, resolve)
+    }
+
+    /// Events of a stream from number `from` for a subscriber that is live, to whom the tombstone
+    /// of the stream comes after them; none without a tombstone.
+    pub(crate) fn read_buried(
+        &self,
+        name: &str,
+        from: u64,
+        count: usize,
+        resolve: bool,
+    ) -> Option<Vec<Found>> {
+        let stream = self.named(name).filter(|stream| stream.tombstoned)?;
+        match self.page(stream, true, from, count, resolve) {
+            StreamPage::Page { found, .. } if !found.is_empty() => Some(found),
+            StreamPage::Page { .. } | StreamPage::Missing | StreamPage::Tombstoned => {
+                self.tombstone(stream).map(|tombstone| vec![tombstone])
+            }
+        }
+    }
+
+    fn page(
+        &self,
+        stream: &Stream,
+        forwards: bool,
+        from: u64,
+        count: usize,
+        resolve: bool,
+    ) -> StreamPage {
+        let Some(last) = stream.last() else { return StreamPage::Missing };
         let first = self.first(stream);
         let revisions: Vec<u64> = if forwards {
             (from.max(first)..=last).take(count).collect()
@@ -86,7 +119,7 @@ impl Log {
             .filter_map(|revision| usize::try_from(revision).ok())
             .filter_map(|revision| self.found(stream.places[revision], resolve))
             .collect();
-        StreamPage::Page { found, next }
+        StreamPage::Page { found, next, first, last }
     }
 
     /// Examines at most `scan` entries of the log from index `from`, upwards or downwards. Returns
@@ -129,6 +162,10 @@ impl Log {
     /// The first readable number of the stream.
     fn first(&self, stream: &Stream) -> u64 {
         let length = stream.places.len() as u64;
+        if stream.name.starts_with("$$") {
+            // only the newest metadata is read
+            return length.saturating_sub(1);
+        }
         let mut first = stream.limits.truncate_before.unwrap_or_default();
         if let Some(count) = stream.limits.max_count {
             first = first.max(length.saturating_sub(count));
@@ -143,10 +180,23 @@ impl Log {
     }
 
     fn can_be_read(&self, stream: &Stream, entry: &Entry) -> bool {
-        !stream.tombstoned && !stream.limits.deleted() && entry.revision >= self.first(stream)
+        let is_alive = !self.is_dead(&stream.name) && !stream.limits.deleted();
+        is_alive && entry.revision >= self.first(stream)
     }
 
-    pub(super) fn found(&self, index: usize, resolve: bool) -> Option<Found> {
+    /// The place of an event of a stream; none when it cannot be read any more.
+    pub(super) fn readable_place(&self, stream: StreamId, revision: u64) -> Option<usize> {
+        let stream = self.stream(stream);
+        let place = *stream.places.get(usize::try_from(revision).ok()?)?;
+        self.can_be_read(stream, &self.entries[place]).then_some(place)
+    }
+
+    /// An entry by its index in the log; none for a link that is not there.
+    pub(crate) fn entry(&self, index: usize, resolve: bool) -> Option<Found> {
+        self.found(index, resolve)
+    }
+
+    fn found(&self, index: usize, resolve: bool) -> Option<Found> {
         let entry = &self.entries[index];
         let stream = self.stream(entry.stream);
         let revision = entry.revision;
@@ -157,7 +207,7 @@ impl Log {
             }
             Body::Link(target) => {
                 let event = self.link_event(stream, revision, *target);
-                (recorded(index, stream, entry, &event), resolve.then_some(Some(*target)))
+                (recorded(index, stream, entry, &event), resolve.then(|| self.target_of(*target)))
             }
         };
         let Some(target) = target else {
@@ -170,12 +220,23 @@ impl Log {
     fn readable_event(&self, index: usize) -> Option<wire::RecordedEvent> {
         let entry = &self.entries[index];
         let stream = self.stream(entry.stream);
-        match &entry.body {
-            Body::Event(event) if self.can_be_read(stream, entry) => {
-                Some(recorded(index, stream, entry, event))
-            }
-            Body::Event(_) | Body::Link(_) => None,
+        if !self.can_be_read(stream, entry) {
+            return None;
         }
+        match &entry.body {
+            Body::Event(event) => Some(recorded(index, stream, entry, event)),
+            Body::Link(target) => {
+                let event = self.link_event(stream, entry.revision, *target);
+                Some(recorded(index, stream, entry, &event))
+            }
+        }
+    }
+
+    fn tombstone(&self, stream: &Stream) -> Option<Found> {
+        let is_it = |entry: &Entry| {
+            entry.revision == TOMBSTONE && *self.stream(entry.stream).name == *stream.name
+        };
+        self.found(self.entries.iter().rposition(is_it)?, false)
     }
 }
 

@@ -116,8 +116,11 @@ async fn an_event_over_the_limit_of_the_server_is_rejected_with_the_limit() {
     let why =
         "the events are larger than the server's limit of 1000 bytes (its setting `MaxAppendSize`)";
     fails(refused, ErrorKind::Rejected, &format!("append to stream `a`: {why}"));
-    let fits = NewEvent::binary("large", vec![7; 990]).with_metadata(vec![7; 10]);
-    client.append("a", ExpectedRevision::Any, vec![fits]).await.unwrap();
+    // each letter of the type counts two bytes
+    let fits = |bytes| NewEvent::binary("large", vec![7; bytes]).with_metadata(vec![7; 10]);
+    client.append("a", ExpectedRevision::Any, vec![fits(980)]).await.unwrap();
+    let refused = client.append("a", ExpectedRevision::Any, vec![fits(981)]).await;
+    assert_eq!(told(refused).0, ErrorKind::Rejected);
 }
 
 #[tokio::test]

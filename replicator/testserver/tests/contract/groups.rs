@@ -122,13 +122,19 @@ async fn a_message_that_fails_too_often_is_parked_and_can_be_replayed() {
     }
     let name = "$persistentsubscription-$ce-customer::g-parked";
     let event = client.newest(name).await.unwrap().unwrap().event.unwrap();
-    assert_eq!(event.data, "0@$ce-customer");
-    assert!(String::from_utf8_lossy(&event.metadata).contains("Reached retry count of 2"));
+    // the link leads to the event, not to the link in the category
+    assert_eq!(event.data, "0@customer-1");
+    let metadata: serde_json::Value = serde_json::from_slice(&event.metadata).unwrap();
+    assert_eq!(metadata["reason"], "Reached retry count of 2");
+    assert_eq!(metadata["subscriptionEventNumber"], 0);
+    let added = metadata["added"].as_str().unwrap();
+    assert!(added.starts_with("20") && added.ends_with("+00:00") && added.len() == 33, "{added}");
 
     client.replay_parked("$ce-customer", "g", None).await.unwrap();
     let event = next(&mut group).await;
     assert_eq!(place(&event), (0, 0));
     assert_eq!(&*event.resolved.event.as_ref().unwrap().stream, "customer-1");
+    assert_eq!(&*event.resolved.link.as_ref().unwrap().stream, name, "found in the parking lot");
     assert_eq!(parked(&client, "$ce-customer", "g").await, 0);
 }
 
@@ -185,8 +191,8 @@ async fn a_group_takes_no_more_consumers_than_it_may_have() {
     let settings = GroupSettings { max_subscriber_count: 1, ..from_start() };
     let (_server, client) = group_on(0, &settings).await;
     let _first = client.subscribe_group("a", "g", 1).await.unwrap();
-    let mut second = client.subscribe_group("a", "g", 1).await.unwrap();
-    let refused = soon(second.next()).await;
+    // refused before it is confirmed
+    let refused = soon(client.subscribe_group("a", "g", 1)).await.map(|_| ());
     let expected = "subscription to group `g` of stream `a`: the group has all the consumers that \
                     its setting `max_subscriber_count` allows";
     fails(refused, ErrorKind::Rejected, expected);
@@ -300,16 +306,141 @@ async fn an_update_drops_the_consumers_and_keeps_the_place() {
 }
 
 #[tokio::test]
-async fn a_replay_can_be_limited() {
-    let (_server, client) = group_on(3, &from_start()).await;
-    let mut group = client.subscribe_group("a", "g", 3).await.unwrap();
-    for _ in 0..3 {
+async fn a_replay_can_stop_before_a_number_of_the_parking_lot() {
+    let (_server, client) = group_on(4, &from_start()).await;
+    let mut group = client.subscribe_group("a", "g", 4).await.unwrap();
+    for _ in 0..4 {
         let id = next(&mut group).await.answer_id().unwrap();
         group.answers().nack(vec![id], NackAction::Park, "later").await.unwrap();
     }
-    until(&client, "three are parked", |info| info.parked == 3).await;
+    until(&client, "four are parked", |info| info.parked == 4).await;
+    let reason = client.newest("$persistentsubscription-a::g-parked").await.unwrap().unwrap();
+    let metadata = reason.event.unwrap().metadata;
+    assert!(
+        String::from_utf8_lossy(&metadata).contains("Client explicitly NAK'ed message.\\nlater")
+    );
     client.replay_parked("a", "g", Some(2)).await.unwrap();
+    for revision in 0..2 {
+        let event = next(&mut group).await;
+        assert_eq!(event.resolved.event.as_ref().unwrap().revision, revision);
+        group.answers().ack(vec![event.answer_id().unwrap()]).await.unwrap();
+    }
+    assert_eq!(parked(&client, "a", "g").await, 2);
+    // those below 2 are done already
+    client.replay_parked("a", "g", Some(2)).await.unwrap();
+    assert_eq!(parked(&client, "a", "g").await, 2);
+    client.replay_parked("a", "g", Some(3)).await.unwrap();
+    assert_eq!(next(&mut group).await.resolved.event.unwrap().revision, 2);
+    assert_eq!(parked(&client, "a", "g").await, 1);
+}
+
+#[tokio::test]
+async fn one_answer_settles_all_deliveries_of_an_id_that_are_out() {
+    let server = server().await;
+    let client = client(&server);
+    let twice = crate::support::events(1).remove(0);
+    for revision in 0..2 {
+        let expected = match revision {
+            0 => antiphon_eventstore::ExpectedRevision::NoStream,
+            _ => antiphon_eventstore::ExpectedRevision::Exact(revision - 1),
+        };
+        client.append("a", expected, vec![twice.clone()]).await.unwrap();
+    }
+    append(&client, "a", 1).await;
+    let settings = GroupSettings { max_checkpoint_count: 1, ..from_start() };
+    client.create_group("a", "g", &settings).await.unwrap();
+
+    // both come at once; the answer is for both
+    let mut group = client.subscribe_group("a", "g", 3).await.unwrap();
+    let mut ids = Vec::new();
+    for revision in 0..3 {
+        let event = next(&mut group).await;
+        assert_eq!(place(&event), (revision, 0));
+        ids.push(event.answer_id().unwrap());
+    }
+    assert_eq!(ids[0], ids[1]);
+    group.answers().ack(vec![ids[0], ids[2]]).await.unwrap();
+    until(&client, "nothing is out", |info| info.in_flight == 0 && info.checkpoint == "2").await;
+    drop(group);
+
+    // with room for one, each delivery has its own answer; none stalls the group
+    client.create_group("a", "narrow", &settings).await.unwrap();
+    let mut group = client.subscribe_group("a", "narrow", 1).await.unwrap();
+    for revision in 0..3 {
+        let event = next(&mut group).await;
+        assert_eq!(place(&event), (revision, 0));
+        group.answers().ack(vec![event.answer_id().unwrap()]).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_retried_id_that_is_out_twice_comes_again_once() {
+    let server = server().await;
+    let client = client(&server);
+    let twice = crate::support::events(1).remove(0);
+    let none = antiphon_eventstore::ExpectedRevision::NoStream;
+    client.append("a", none, vec![twice.clone()]).await.unwrap();
+    let next_one = antiphon_eventstore::ExpectedRevision::Exact(0);
+    client.append("a", next_one, vec![twice.clone()]).await.unwrap();
+    client.create_group("a", "g", &from_start()).await.unwrap();
+    let mut group = client.subscribe_group("a", "g", 5).await.unwrap();
     assert_eq!(place(&next(&mut group).await), (0, 0));
     assert_eq!(place(&next(&mut group).await), (1, 0));
-    assert_eq!(parked(&client, "a", "g").await, 1);
+    group.answers().nack(vec![twice.id], NackAction::Retry, "again").await.unwrap();
+    assert_eq!(place(&next(&mut group).await), (0, 1));
+    group.answers().ack(vec![twice.id]).await.unwrap();
+    append(&client, "a", 1).await;
+    assert_eq!(place(&next(&mut group).await), (2, 0));
+}
+
+#[tokio::test]
+async fn the_info_of_a_group_has_totals_and_times() {
+    let settings = GroupSettings { checkpoint_after: Duration::from_millis(1234), ..from_start() };
+    let (_server, client) = group_on(3, &settings).await;
+    let info = client.group_info("a", "g").await.unwrap();
+    assert_eq!((info.total, info.checkpoint_after), (0, Duration::from_millis(1234)));
+    let mut group = client.subscribe_group("a", "g", 2).await.unwrap();
+    let first = next(&mut group).await;
+    group.answers().nack(vec![first.answer_id().unwrap()], NackAction::Retry, "").await.unwrap();
+    for _ in 0..2 {
+        next(&mut group).await;
+    }
+    let info = client.group_info("a", "g").await.unwrap();
+    assert_eq!((info.total, info.in_flight, info.consumers), (3, 2, 1));
+    assert_eq!((&*info.status, &*info.last_known), ("Live", "2"));
+}
+
+#[tokio::test]
+async fn a_group_that_is_deleted_takes_its_parked_messages_with_it() {
+    let (_server, client) = group_on(1, &from_start()).await;
+    let mut group = client.subscribe_group("a", "g", 1).await.unwrap();
+    let id = next(&mut group).await.answer_id().unwrap();
+    group.answers().nack(vec![id], NackAction::Park, "later").await.unwrap();
+    until(&client, "it is parked", |info| info.parked == 1).await;
+    client.delete_group("a", "g").await.unwrap();
+    client.create_group("a", "g", &from_start()).await.unwrap();
+    assert_eq!(parked(&client, "a", "g").await, 0);
+    let lot = client.newest("$persistentsubscription-a::g-parked").await.unwrap();
+    assert_eq!(lot, None);
+}
+
+#[tokio::test]
+async fn an_answer_that_asks_to_stop_settles_its_messages_and_the_consumer_stays() {
+    let (_server, client) = group_on(2, &from_start()).await;
+    let mut group = client.subscribe_group("a", "g", 1).await.unwrap();
+    let id = next(&mut group).await.answer_id().unwrap();
+    group.answers().nack(vec![id], NackAction::Stop, "enough").await.unwrap();
+    assert_eq!(place(&next(&mut group).await), (1, 0));
+}
+
+#[tokio::test]
+async fn settings_that_the_server_refuses_are_told_with_its_reason() {
+    let server = server().await;
+    let client = client(&server);
+    let settings = GroupSettings { read_batch_size: 500, ..from_start() };
+    let refused = client.create_group("a", "g", &settings).await;
+    let (kind, message) = told(refused);
+    assert_eq!(kind, ErrorKind::Rejected);
+    let start = "create group `g` of stream `a`: the server refuses the group: ";
+    assert!(message.starts_with(start), "{message}");
 }

@@ -9,5 +9,7 @@ mod groups;
 mod network;
 mod read;
 mod restart;
+mod states;
 mod subscribe;
 mod support;
+mod wire;

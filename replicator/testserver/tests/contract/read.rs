@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use antiphon_eventstore::{
-    AppendOutcome, Direction, EventStoreClient, ExpectedRevision, Position, ReadFrom,
+    AppendOutcome, Direction, EventStoreClient, ExpectedRevision, NewEvent, Position, ReadFrom,
     ResolvedEvent, StreamMetadata,
 };
 use antiphon_eventstore_testserver::ServerSettings;
@@ -81,6 +81,7 @@ async fn a_category_links_to_the_events_of_its_streams() {
     assert_eq!(plain[0].event.as_ref().unwrap().id, resolved[0].link.as_ref().unwrap().id);
 
     client.delete_stream("customer-2", ExpectedRevision::Any).await.unwrap();
+    assert_eq!(read(&client, "$ce-customer", true).await.len(), 4, "the deletion is linked too");
     let dangling = &read(&client, "$ce-customer", true).await[1];
     assert!(dangling.event.is_none() && dangling.link.is_some());
 }
@@ -117,10 +118,12 @@ async fn events_that_are_too_old_are_not_read() {
     let server = server().await;
     let client = client(&server);
     append(&client, "a", 2).await;
-    let aged = StreamMetadata::default().with_max_age(Duration::ZERO);
+    let aged = StreamMetadata::default().with_max_age(Duration::from_secs(1));
     let expected = ExpectedRevision::Any;
     client.set_stream_metadata("a", expected, &aged.properties).await.unwrap();
-    assert_eq!(numbers(&client, "a").await, [0; 0]);
+    crate::support::soon(async { while !numbers(&client, "a").await.is_empty() {} }).await;
+    append(&client, "a", 1).await;
+    assert_eq!(numbers(&client, "a").await, [2]);
 }
 
 #[tokio::test]
@@ -136,31 +139,34 @@ async fn the_created_time_is_about_now() {
 }
 
 #[tokio::test]
-async fn ids_are_sent_as_text_when_asked() {
-    use antiphon_eventstore::wire::streams::read_req::{Options, options};
-    use antiphon_eventstore::wire::streams::streams_client::StreamsClient;
-    use antiphon_eventstore::wire::streams::{ReadReq, read_resp};
-    use antiphon_eventstore::wire::{
-        Empty, StreamFrom, StreamName, Uuid, UuidForm, stream_from, uuid, uuid_form,
-    };
-
+async fn a_category_links_to_everything_in_its_streams_and_to_their_deletion() {
     let server = server().await;
-    let event = antiphon_eventstore::NewEvent::json("t", "{}");
-    server.append("a", vec![event.clone()]).unwrap();
-    let name = StreamName { name: "a".into() };
-    let from = Some(stream_from::From::Start(Empty {}));
-    let options = Options {
-        what: Some(options::What::Stream(StreamFrom { stream: Some(name), from })),
-        amount: Some(options::Amount::Count(1)),
-        uuid: Some(UuidForm { form: Some(uuid_form::Form::Text(Empty {})) }),
-        ..Options::default()
+    let client = client(&server);
+    let any = ExpectedRevision::Any;
+    let add = async |stream: &str, event| client.append(stream, any, vec![event]).await.unwrap();
+    add("a-1", NewEvent::json("$odd", "{}")).await;
+    add("b-1", NewEvent::json("t", "{}")).await;
+    add("a-1", NewEvent::binary("$>", "0@b-1")).await;
+    // neither a stream of the system nor one without a name before the dash has a category
+    add("$a-1", NewEvent::json("t", "{}")).await;
+    add("-1", NewEvent::json("t", "{}")).await;
+    client.delete_stream("a-1", any).await.unwrap();
+    client.tombstone_stream("a-1", any).await.unwrap();
+
+    let links = read(&client, "$ce-a", false).await;
+    let text = |event: &ResolvedEvent| {
+        String::from_utf8(event.event.as_ref().unwrap().data.to_vec()).unwrap()
     };
-    let address = format!("http://{}", server.address());
-    let endpoint = tonic::transport::Endpoint::from_shared(address).unwrap();
-    let mut raw = StreamsClient::new(endpoint.connect().await.unwrap());
-    let answer = raw.read(ReadReq { options: Some(options) }).await.unwrap();
-    let first = answer.into_inner().message().await.unwrap().unwrap().content;
-    let Some(read_resp::Content::Event(read)) = first else { panic!("{first:?}") };
-    let expected = Uuid { form: Some(uuid::Form::Text(event.id.to_string())) };
-    assert_eq!(read.event.unwrap().id, Some(expected));
+    let right = ["0@a-1", "0@b-1", "0@$$a-1", "9223372036854775807@a-1"];
+    assert_eq!(links.iter().map(text).collect::<Vec<_>>(), right);
+    let metadata = links[2].event.as_ref().unwrap().metadata.clone();
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata).unwrap();
+    assert_eq!((&metadata["$o"], &metadata["$deleted"]), (&"a-1".into(), &(-1).into()));
+
+    // the stream and its metadata are dead; the link of a link leads to the event itself
+    let resolved = read(&client, "$ce-a", true).await;
+    let found: Vec<bool> = resolved.iter().map(|one| one.event.is_some()).collect();
+    assert_eq!(found, [false, true, false, false]);
+    assert_eq!(&*resolved[1].event.as_ref().unwrap().stream, "b-1");
+    assert_eq!(client.newest("$ce-").await.unwrap(), None);
 }

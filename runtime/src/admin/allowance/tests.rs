@@ -222,6 +222,46 @@ async fn a_body_beyond_the_bound_reaches_the_route_which_refuses_it() {
 }
 
 #[tokio::test]
+async fn a_body_that_finds_no_room_among_those_that_wait_is_refused_and_the_room_comes_back() {
+    let settings = HttpSettings {
+        body_bytes_max: 1024,
+        application_bodies_bytes_max: 1024,
+        ..HttpSettings::default()
+    };
+    let server = Server::start(settings).await;
+    // this body is not whole: what has arrived waits
+    let mut waits = TcpStream::connect(server.address).await.unwrap();
+    let head = b"POST /takes HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n";
+    waits.write_all(head).await.unwrap();
+    waits.write_all(&[b'x'; 900]).await.unwrap();
+    let refused = async {
+        loop {
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
+            let head = b"POST /takes HTTP/1.1\r\nhost: x\r\ncontent-length: 500\r\n\r\n";
+            stream.write_all(head).await.unwrap();
+            let _ = stream.write_all(&[b'x'; 500]).await;
+            let mut status = [0; 12];
+            stream.read_exact(&mut status).await.unwrap();
+            if status.ends_with(b"503") {
+                let mut rest = String::new();
+                let _ = stream.read_to_string(&mut rest).await;
+                return rest;
+            }
+        }
+    };
+    let refused = tokio::time::timeout(Duration::from_secs(30), refused).await.unwrap();
+    assert!(refused.contains("`http.application_bodies_bytes_max`"), "{refused}");
+    assert!(refused.contains("retry-after: 1") && refused.contains("close"), "{refused}");
+
+    waits.write_all(&[b'x'; 100]).await.unwrap();
+    let mut status = [0; 12];
+    waits.read_exact(&mut status).await.unwrap();
+    assert!(status.ends_with(b"200"), "{status:?}");
+    let (head, _) = server.ask("/done", "").await;
+    assert!(head.starts_with("http/1.1 200"), "{head}");
+}
+
+#[tokio::test]
 async fn one_caller_has_no_more_than_its_share_of_the_turns() {
     let settings = HttpSettings { application_caller_requests_max: 1, ..HttpSettings::default() };
     let server = Server::start(settings).await;

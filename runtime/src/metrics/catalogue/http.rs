@@ -70,8 +70,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         &["reason"],
         [
             "Connections and requests over HTTP that were refused",
-            "11: one for each reason",
-            "`full`: too many connections. `plain`, `tls`: clients without TLS, with a wrong certificate, or that do not believe that of the node. `no_proof`, `wrong_token`, `no_right`: look for the sender in the audit log. `host`: see `http.hosts`. `audit`: the audit log cannot be written. `application_full`: `http.application_requests_max` is reached, or a caller has `http.application_caller_requests_max`. `upgrade`: a client wants a WebSocket.",
+            "12: one for each reason",
+            "`full`: too many connections. `plain`, `tls`: clients without TLS, with a wrong certificate, or that do not believe that of the node. `no_proof`, `wrong_token`, `no_right`: look for the sender in the audit log. `host`: see `http.hosts`. `audit`: the audit log cannot be written. `application_full`: `http.application_requests_max` is reached, or a caller has `http.application_caller_requests_max`. `application_bodies`: bodies that wait have `http.application_bodies_bytes_max`. `upgrade`: a client wants a WebSocket.",
         ],
     ),
     counter(

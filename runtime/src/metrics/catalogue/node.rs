@@ -24,6 +24,16 @@ pub(super) const ENTRIES: &[Entry] = &[
             "Nothing while exactly one node of a place shows a number above 0. If no node does, look at the coordination store.",
         ],
     ),
+    gauge(
+        "antiphon_lease_types_lacking",
+        "entity types",
+        &[],
+        [
+            "Entity types that members of the place have and the holder of its coordinator lease has lacked for twice `renew_timeout`: nobody decides the homes of their shards",
+            "1",
+            "Must stay 0: the log and `/cluster` name the types. Give all nodes of the place the same entity types.",
+        ],
+    ),
     counter(
         "antiphon_member_changes_total",
         "changes",

@@ -82,9 +82,19 @@ pub(super) const ENTRIES: &[Entry] = &[
         "reminders",
         &["type", "outcome"],
         [
-            "Reminders that were handed to their entities, once or again, and reads of due reminders that failed",
-            "6 for each entity type: one for each outcome",
+            "Reminders that were handed to their entities, once or again, or not, and reads of due reminders that failed",
+            "9 for each entity type: one for each outcome",
             "When `again` grows, handlers fail or entities cannot start (`docs/user-code.md`). When `read_failed` grows, look at the store.",
+        ],
+    ),
+    gauge(
+        "antiphon_reminders_unowned",
+        "reminders",
+        &["type"],
+        [
+            "Reminders that are due and belong to a replica that the entity type does not have, at the node that holds the lease",
+            "one for each entity type",
+            "Above 0: a replica was taken away that still has reminders; the log names one. Add it again, or name it in `sharding.removed_replicas`: its due reminders are removed then.",
         ],
     ),
     Entry {

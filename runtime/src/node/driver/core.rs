@@ -145,7 +145,7 @@ impl NodeCore {
         Self {
             place: settings.place.as_str().into(),
             detector: FailureDetector::new(me.clone(), settings.detector()),
-            lease: LeaseCore::new(me.clone(), settings.retry_delay_max),
+            lease: LeaseCore::new(me.clone(), settings.retry_delay_max, settings.renew_timeout * 2),
             membership: MembershipCore::new(now, settings.membership(), row, version),
             places: PlaceReads::new(settings.peer_scan_interval, places),
             looks: Looks { interval: settings.scan_interval / 2, is_wanted: false, last: None },
@@ -307,7 +307,8 @@ impl NodeCore {
     fn publish_leases(&self, out: &mut Vec<Effect>) {
         let own = self.lease.holder().map(|holder| (self.place.clone(), holder));
         let holders = own.into_iter().chain(self.places.lease_holders()).collect();
-        out.push(Effect::Leases(LeaseState { held: self.lease.held(), holders }));
+        let (held, lacking) = (self.lease.held(), self.lease.lacking().to_vec());
+        out.push(Effect::Leases(LeaseState { held, holders, lacking }));
     }
 
     fn publish(&mut self, now: Instant, out: &mut Vec<Effect>) {

@@ -140,7 +140,10 @@ impl Driver {
                 parts.metrics.count(&members);
                 show(&parts.members, Arc::new(members));
             }
-            Effect::Leases(leases) => show(&parts.leases, leases),
+            Effect::Leases(leases) => {
+                tell_lacking(parts, &leases);
+                show(&parts.leases, leases);
+            }
             Effect::Connect(id, address, place) => {
                 parts.calls.gate.expect_place(&id, &place);
                 parts.calls.gate.connect(&id, &address);
@@ -181,6 +184,22 @@ impl Driver {
         for done in [self.released.take(), self.ended.take()].into_iter().flatten() {
             let _ = done.send(());
         }
+    }
+}
+
+/// Logs the entity types whose homes nobody decides, when they change, and counts them.
+fn tell_lacking(parts: &DriverParts, leases: &LeaseState) {
+    let lacking = &leases.lacking;
+    if parts.leases.borrow().lacking == *lacking {
+        return;
+    }
+    parts.metrics.lacking.set(i64::try_from(lacking.len()).unwrap_or(i64::MAX));
+    let place = &parts.calls.settings.place;
+    let holder = leases.holder_of(place).map_or_else(|| "nobody".to_owned(), ToString::to_string);
+    if lacking.is_empty() {
+        tracing::info!(%place, %holder, "the coordinator lease is at a member with all entity types");
+    } else {
+        tracing::error!(%place, %holder, ?lacking, "the holder of the coordinator lease lacks entity types that other members of the place have: nobody decides the homes of their shards. Give all nodes of a place the same entity types");
     }
 }
 

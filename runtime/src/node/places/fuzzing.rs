@@ -149,7 +149,7 @@ fn members(bytes: &[u8]) -> Option<Check> {
 fn lease(bytes: &[u8]) -> Option<Check> {
     let (_, row) = decode::<LeaseRow>(LEASES, &of(COORDINATOR, 3, bytes)).ok()?;
     let now = SystemClock.now();
-    let mut core = LeaseCore::new(id("me"), Duration::from_secs(2));
+    let mut core = LeaseCore::new(id("me"), Duration::from_secs(2), Duration::from_secs(4));
     let members = crate::Membership::new([self::row("me", MemberState::Up).member()]);
     core.step(now, lease::Input::Members(members, true));
     core.step(now, lease::Input::Read(Some((3, row.clone())), 0));

@@ -55,7 +55,7 @@ fn slots(node: &Node) -> Arc<Slots<Nothing>> {
     let replica = ReplicaId::new("A").unwrap();
     let places = [(replica.clone(), "A".into())].into();
     let layout = Layout::new("t".into(), [replica].into(), places, 1);
-    let parts = RegionParts::new(node.clone(), layout, ShardingSettings::default());
+    let parts = RegionParts::new(node.clone(), layout, ShardingSettings::default(), false);
     let relays = Arc::new(RelaySearch::new(parts.clone()));
     let nobody: Weak<dyn CommandTaker<()>> = Weak::<Nobody>::new();
     Slots::new(parts.clone(), Outgoing::new(parts, relays, nobody))

@@ -28,6 +28,9 @@ pub(in crate::entity::engine) struct Book {
     pub(super) id: PersistenceId,
     /// By name, those that do not know of each other, of different origins.
     pub(super) set: BTreeMap<Arc<str>, Vec<SetReminder>>,
+    /// Those of them that fire at another replica, by name and number: they have no row here, and
+    /// may be later than one that has.
+    pub(super) elsewhere: BTreeSet<(Arc<str>, SequenceNr)>,
     /// The changes of rows by events that were not handed to an append yet.
     pub(super) changes: VecDeque<(SequenceNr, Change)>,
     /// The rows that are removed when the append under way is durable.
@@ -88,8 +91,9 @@ pub(in crate::entity::engine) enum Firing {
         next: Option<Timestamp>,
     },
     /// The event of another replica with the second number; those of others from the first number
-    /// on have had their reactions.
-    Reaction((SequenceNr, SequenceNr)),
+    /// on have had their reactions. Of an event that is read as several, so many first parts have
+    /// had theirs; `None`: all.
+    Reaction((SequenceNr, SequenceNr), Option<u64>),
 }
 
 impl Firing {
@@ -101,7 +105,9 @@ impl Firing {
                 next: next.map(Timestamp::as_micros),
                 set: Some(set.clone()),
             },
-            Self::Reaction((from, to)) => Note::Reacted { from: from.value(), to: to.value() },
+            Self::Reaction((from, to), parts) => {
+                Note::Reacted { from: from.value(), to: to.value(), parts: *parts }
+            }
         }
     }
 }
@@ -111,6 +117,7 @@ impl Book {
         Self {
             id,
             set: BTreeMap::new(),
+            elsewhere: BTreeSet::new(),
             changes: VecDeque::new(),
             leaving: BTreeSet::new(),
             looked: BTreeMap::new(),
@@ -161,37 +168,28 @@ impl Book {
                     next.map(|next| Timestamp::from_micros(next).min(ReminderRow::due_max()));
                 self.end(&name, set.as_ref(), next, &mut changes);
             }
-            Note::Fired { name, set: Some(set), next: None } => {
-                self.fired_elsewhere(&name, &set, &mut changes);
+            Note::Fired { name, set: Some(set), next } => {
+                self.fired_elsewhere(&name, &set, next, &mut changes);
             }
-            Note::Reacted { from, to } if is_own => {
+            Note::Reacted { from, to, parts } if is_own => {
                 let to = to.min(number.value());
                 let range = (SequenceNr::new(from.min(to)), SequenceNr::new(to));
-                self.reactions().reacted(range);
+                self.reactions().reacted_in_part(range, parts);
             }
             Note::Fired { .. } | Note::Reacted { .. } => {}
             Note::Set { name, due, every, replica } => {
                 self.end_known(&name, event, &mut changes);
-                if replica.is_none_or(|replica| replica == *id.replica_id()) {
-                    let reminder = SetReminder {
-                        name: name.clone(),
-                        due: Timestamp::from_micros(due).min(ReminderRow::due_max()),
-                        every: every.unwrap_or(0),
-                        set_by: number,
-                        origin: meta.origin.clone(),
-                        origin_nr: meta.origin_nr(),
-                        set_at: meta.timestamp,
-                    };
-                    let row = self.row(&reminder);
-                    if let Came::Other(now) = came
-                        && now.is_ahead_of(row.due, LONG_PAST)
-                        && reminder.every == 0
-                    {
-                        self.met.insert(row.clone(), Met::LongPast(now));
-                    }
-                    changes.push(Change::Put(row));
-                    self.set.entry(name).or_default().push(reminder);
-                }
+                let reminder = SetReminder {
+                    name,
+                    due: Timestamp::from_micros(due).min(ReminderRow::due_max()),
+                    every: every.unwrap_or(0),
+                    set_by: number,
+                    origin: meta.origin.clone(),
+                    origin_nr: meta.origin_nr(),
+                    set_at: meta.timestamp,
+                };
+                let is_here = replica.is_none_or(|replica| replica == *id.replica_id());
+                self.put(reminder, is_here, came, &mut changes);
             }
         }
         if came != Came::Replayed {
@@ -199,11 +197,65 @@ impl Book {
         }
     }
 
-    /// Ends the reminder that has fired at another replica, if its event came long after its time.
-    fn fired_elsewhere(&mut self, name: &str, set: &SetWhere, changes: &mut Vec<Change>) {
+    /// Adds a reminder, which fires here or elsewhere.
+    fn put(&mut self, reminder: SetReminder, is_here: bool, came: Came, changes: &mut Vec<Change>) {
+        let row = self.row(&reminder);
+        if !is_here {
+            self.elsewhere.insert((reminder.name.clone(), reminder.set_by));
+        } else if let Came::Other(now) = came
+            && now.is_ahead_of(row.due, LONG_PAST)
+            && reminder.every == 0
+        {
+            self.met.insert(row.clone(), Met::LongPast(now));
+        }
+        if is_here {
+            changes.push(Change::Put(row));
+        }
+        self.set.entry(reminder.name.clone()).or_default().push(reminder);
+    }
+
+    /// Returns whether a reminder fires at another replica.
+    pub(super) fn is_elsewhere(&self, reminder: &SetReminder) -> bool {
+        !self.elsewhere.is_empty()
+            && self.elsewhere.contains(&(reminder.name.clone(), reminder.set_by))
+    }
+
+    /// Forgets the reminders that fire once, at another replica, and whose time has passed for
+    /// long: no event says when one has fired without an event. While few are known, none is
+    /// forgotten but after a recovery.
+    pub(super) fn forget_elsewhere(&mut self, now: Timestamp, most: usize) {
+        if self.elsewhere.len() <= most {
+            return;
+        }
+        let elsewhere = &mut self.elsewhere;
+        self.set.retain(|name, reminders| {
+            reminders.retain(|reminder| {
+                let is_over = reminder.every == 0 && now.is_ahead_of(reminder.due, LONG_PAST);
+                !(is_over && elsewhere.remove(&(name.clone(), reminder.set_by)))
+            });
+            !reminders.is_empty()
+        });
+    }
+
+    /// Ends the reminder that has fired at another replica, if it fires there only, or if its event
+    /// came long after its time.
+    fn fired_elsewhere(
+        &mut self,
+        name: &str,
+        set: &SetWhere,
+        next: Option<u64>,
+        changes: &mut Vec<Change>,
+    ) {
         let of = self.set.get(name).and_then(|reminders| set_where(reminders, set));
-        let Some(row) = of.map(|reminder| self.row(reminder)) else { return };
-        if matches!(self.met.get(&row), Some(Met::LongPast(_))) {
+        let Some(fired) = of.cloned() else { return };
+        let row = self.row(&fired);
+        if self.is_elsewhere(&fired) {
+            // those that it has overtaken do not fire any more
+            let is_last = next.is_none();
+            let is_over =
+                |one: &SetReminder| age(one) < age(&fired) || (is_last && age(one) == age(&fired));
+            self.remove(name, is_over, changes);
+        } else if next.is_none() && matches!(self.met.get(&row), Some(Met::LongPast(_))) {
             self.remove(name, |reminder| reminder.set_by == row.set_by, changes);
         }
     }
@@ -267,6 +319,9 @@ impl Book {
         let (over, left): (Vec<_>, Vec<_>) =
             std::mem::take(reminders).into_iter().partition(is_over);
         for reminder in &over {
+            if self.elsewhere.remove(&(reminder.name.clone(), reminder.set_by)) {
+                continue;
+            }
             let row = self.row(reminder);
             self.met.remove(&row);
             changes.push(Change::Gone(row));
@@ -278,8 +333,19 @@ impl Book {
         }
     }
 
-    /// Forgets the reminder of a row that does not fire: another one of its name is the current
-    /// one, or the row is not there any more. A periodic one goes on.
+    /// Forgets the reminder of a row that is not there any more, and with it those that it has
+    /// overtaken: it has fired in an earlier life. Their rows are removed when they are due.
+    pub(super) fn fired_before(&mut self, row: &ReminderRow) {
+        let is_of_row =
+            |one: &&SetReminder| one.set_by == row.set_by && one.due == row.due && one.every == 0;
+        let of = self.set.get(&row.name).and_then(|reminders| reminders.iter().find(is_of_row));
+        if let Some(fired) = of.cloned() {
+            self.remove(&row.name, |one| age(one) <= age(&fired), &mut Vec::new());
+        }
+    }
+
+    /// Forgets the reminder of a row that does not fire, since another one of its name is the
+    /// current one. A periodic one goes on.
     pub(super) fn overtaken(&mut self, row: &ReminderRow) {
         let is_over = |reminder: &SetReminder| {
             reminder.set_by == row.set_by && reminder.due == row.due && reminder.every == 0

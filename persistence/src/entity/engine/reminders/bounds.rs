@@ -5,32 +5,39 @@ use std::collections::BTreeSet;
 use antiphon_base::time::Timestamp;
 
 use super::super::reactions::REACTIONS;
-use super::Reminders;
+use super::{ELSEWHERE, Reminders};
 use crate::entity::reminder::ReminderOrder;
 use crate::event::SequenceNr;
 use crate::identity::ReplicationId;
 use crate::store::SetReminder;
 
 impl Reminders {
-    /// The same for a snapshot, which also keeps the numbers to which the replica has reacted, as
-    /// reminders with a reserved name.
+    /// The same for a snapshot, sorted by name. It also keeps the reminders of other replicas and
+    /// the numbers to which the replica has reacted, as reminders with reserved names.
     pub(in crate::entity::engine) fn for_snapshot(&self, id: &ReplicationId) -> Vec<SetReminder> {
         let mut all = self.all();
         let reactions = self.0.as_ref().and_then(|book| book.reactions.as_ref());
-        let reacted = |(first, last): &(SequenceNr, SequenceNr)| SetReminder {
+        let reacted = |(first, last): (SequenceNr, SequenceNr), parts: u64| SetReminder {
             name: REACTIONS.into(),
             due: Timestamp::default(),
-            every: 0,
-            set_by: *last,
+            every: parts,
+            set_by: last,
             origin: id.replica_id().clone(),
             origin_nr: first.value(),
             set_at: Timestamp::default(),
         };
         let ranges = reactions.into_iter().flat_map(|reactions| reactions.ranges());
-        let at = all.partition_point(|reminder| *reminder.name < *REACTIONS);
-        let behind = all.split_off(at);
-        all.extend(ranges.map(reacted));
-        all.extend(behind);
+        let partly = reactions.and_then(|reactions| reactions.partly());
+        all.extend(ranges.map(|range| reacted(*range, 0)));
+        all.extend(partly.map(|(number, parts)| reacted((number, number), parts)));
+        if let Some(book) = &self.0 {
+            let elsewhere = book.set.values().flatten().filter(|one| book.is_elsewhere(one));
+            all.extend(elsewhere.map(|one| {
+                let name = format!("{ELSEWHERE}{}", one.name).into();
+                SetReminder { name, ..one.clone() }
+            }));
+        }
+        all.sort_by(|one, other| one.name.cmp(&other.name));
         all
     }
 
@@ -80,6 +87,11 @@ impl Reminders {
                 let same = reminders.iter().filter(|other| other.origin == reminder.origin);
                 assert_eq!(same.count(), 1, "{name:?}: an event ends the earlier of its origin");
             }
+        }
+        for (name, set_by) in &book.elsewhere {
+            let is_set =
+                book.set.get(name).is_some_and(|all| all.iter().any(|it| it.set_by == *set_by));
+            assert!(is_set, "{name:?} of event {set_by} fires elsewhere and is not set");
         }
     }
 }

@@ -15,10 +15,27 @@ use crate::store::{ReminderRow, SetReminder};
 impl Reminders {
     /// Begins to look for the rows after a recovery. Returns the first one.
     pub(in crate::entity::engine) fn check_rows(&mut self, now: Timestamp) -> Option<ReminderRow> {
+        self.0.as_mut()?.forget_elsewhere(now, 0);
+        self.tidy();
         let book = self.0.as_mut()?;
         let due = book.set.values().filter_map(|reminders| current(reminders));
+        let due = due.filter(|reminder| !book.is_elsewhere(reminder));
         book.unchecked = due.map(|reminder| book.next_row(reminder, now)).collect();
         book.check_next()
+    }
+
+    /// The rows that must be there at this time, each with whether its reminder is periodic: its
+    /// row may have a later time.
+    pub(in crate::entity::engine) fn needed_rows(
+        &self,
+        now: Timestamp,
+    ) -> Vec<(ReminderRow, bool)> {
+        let Some(book) = &self.0 else { return Vec::new() };
+        let set = book.set.values().filter_map(|reminders| current(reminders));
+        let needed = set.filter(|reminder| {
+            !book.is_elsewhere(reminder) && (reminder.every > 0 || reminder.due > now)
+        });
+        needed.map(|reminder| (book.row(reminder), reminder.every > 0)).collect()
     }
 
     /// Takes the answer of the store whether a row is there; `None`: it cannot be read, and the
@@ -33,7 +50,8 @@ impl Reminders {
             return (None, None);
         };
         book.checking = None;
-        let is_of_row = |reminder: &&SetReminder| reminder.set_by == row.set_by;
+        let is_of_row =
+            |reminder: &&SetReminder| reminder.set_by == row.set_by && !book.is_elsewhere(reminder);
         let reminders = book.set.get(&row.name).map(Vec::as_slice).unwrap_or_default();
         let reminder = current(reminders).filter(is_of_row).cloned();
         let mut put = None;
@@ -41,7 +59,7 @@ impl Reminders {
             if reminder.every > 0 || row.due > now {
                 put = Some(RowChanges { put: vec![row.clone()], remove: Vec::new() });
             } else {
-                book.overtaken(row);
+                book.fired_before(row);
             }
         }
         let next = book.check_next();

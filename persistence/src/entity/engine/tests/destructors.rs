@@ -149,9 +149,9 @@ impl Driver {
                 Some(Input::Appended(generation, Ok(())))
             }
             Action::SaveSnapshot(generation, snapshot) => {
-                let number = snapshot.sequence_nr;
+                let (number, metadata) = (snapshot.sequence_nr, snapshot.metadata.clone());
                 self.snapshot = Some(*snapshot);
-                Some(Input::SnapshotSaved(generation, number, Ok(())))
+                Some(Input::SnapshotSaved(generation, number, Ok(metadata)))
             }
             Action::Release(releases) => {
                 releases.into_iter().for_each(crate::entity::engine::Release::release);

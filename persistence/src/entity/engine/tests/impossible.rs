@@ -37,6 +37,8 @@ fn a_snapshot_is_never_stored_before_its_events() {
         timestamp: Timestamp::default(),
         state: payload(),
         reminders: Vec::new(),
+        metadata: Default::default(),
+        requests: Vec::new(),
     };
     outbox.defer(SequenceNr::new(1), Due::Snapshot(Box::new(snapshot)));
     outbox.let_out(SequenceNr::new(1), 0, &mut Vec::new());
@@ -50,7 +52,7 @@ fn events_are_never_deleted_for_a_snapshot_that_has_not_all_of_them() {
     let mut snapshots = Snapshots::new(None);
     let three = VersionVector::from_iter([(replica_id("A"), 3)]);
     snapshots.begun(SequenceNr::new(4), three);
-    snapshots.saved(&shared, SequenceNr::new(4), |_| true, &mut Vec::new());
+    snapshots.saved(&shared, SequenceNr::new(4), |_| true, |last| last, &mut Vec::new());
 }
 
 #[test]

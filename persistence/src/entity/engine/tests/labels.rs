@@ -155,7 +155,7 @@ impl EventSourced for Labelled {
 
 #[test]
 fn metadata_of_an_effect_replaces_that_of_the_command_and_comes_back_at_recovery() {
-    let mut test = EntityTest::new(Labelled, "l|1").with_metadata(metadata("7"));
+    let mut test = EntityTest::local(Labelled, "l|1").with_metadata(metadata("7"));
     let with = Say::With("x #t", vec![("correlation-id", 1), ("b", 2)]);
     let seen = test.ask(|reply_to| (with, reply_to)).unwrap();
     assert_eq!(seen, r#"{"correlation-id": "7"}"#, "the handler sees what came");
@@ -182,7 +182,7 @@ fn labels_beyond_their_bounds_refuse_the_command_and_nothing_is_stored() {
         // each is within the bound, and both are not
         (Say::With("x", vec![("k", 4090)]), "`METADATA_BYTES_MAX`"),
     ] {
-        let mut test = EntityTest::new(Labelled, "l|1").with_metadata(metadata("7"));
+        let mut test = EntityTest::local(Labelled, "l|1").with_metadata(metadata("7"));
         let Err(ReplyError::Rejected(why)) = test.ask(|reply_to| (say, reply_to)) else {
             panic!("expected a refusal with {name}")
         };
@@ -201,7 +201,7 @@ fn metadata_beyond_a_bound_refuses_the_command_before_an_effect_of_any_kind_runs
     for kind in kinds {
         // alone, and only together with that of the command
         for length in [5000, 4090] {
-            let mut test = EntityTest::new(Labelled, "l|1").with_metadata(metadata("7"));
+            let mut test = EntityTest::local(Labelled, "l|1").with_metadata(metadata("7"));
             let (waiting, stashed) = reply_channel();
             test.tell((Say::Kind("stash", 0), waiting));
             let Err(ReplyError::Rejected(why)) = test.ask(|to| (Say::Kind(kind, length), to))
@@ -223,7 +223,7 @@ fn metadata_beyond_a_bound_refuses_the_command_before_an_effect_of_any_kind_runs
 #[test]
 fn metadata_of_a_stash_or_an_asynchronous_effect_is_reported_and_the_command_is_handled_later() {
     for (kind, is_told) in [("stash", true), ("asynchronous", true), ("persist", false)] {
-        let mut test = EntityTest::new(Labelled, "l|1").with_metadata(metadata("7"));
+        let mut test = EntityTest::local(Labelled, "l|1").with_metadata(metadata("7"));
         let (reply_to, reply) = reply_channel();
         let log = Lines::default();
         tracing::subscriber::with_default(log.clone(), || {

@@ -10,7 +10,7 @@ use crate::entity::{
     AsynchronousFailure, CommandContext, DueReminder, Effect, EventContext, EventSourced,
     EventType, Reminder, Signal,
 };
-use crate::event::{EventMeta, Payload, SequenceNr, Tags};
+use crate::event::{EventMeta, Metadata, Payload, SequenceNr, Tags};
 use crate::identity::ReplicationId;
 use crate::reply::ReplyTo;
 
@@ -55,8 +55,24 @@ pub(super) enum Command {
     Order(ReplyTo<usize>),
     /// The value of that future.
     Ordered(Result<usize, AsynchronousFailure>, ReplyTo<usize>),
+    /// The same, whose value is answered without an event.
+    OrderRefused(ReplyTo<usize>),
+    /// That answer.
+    Refused(ReplyTo<usize>),
+    /// Stores nothing; a future beside the commands ends in nothing.
+    OrderNothing(ReplyTo<usize>),
+    /// An asynchronous effect, whose command is stashed.
+    LaterStash(&'static str, ReplyTo<usize>),
+    /// Stores nothing; the command of a future beside the commands is `Later`.
+    OrderLater(ReplyTo<usize>),
+    /// Stores nothing; the commands of two futures: one is stashed, the other one does nothing.
+    OrderTwo(ReplyTo<usize>),
     /// A future beside the commands that panics when it is made.
     OrderPanics(ReplyTo<usize>),
+    /// The same as `Order`, answered from a side effect.
+    OrderByHand(ReplyTo<usize>),
+    /// Persists, and answers from a side effect.
+    AddByHand(ReplyTo<usize>),
     Stop,
 }
 
@@ -77,6 +93,13 @@ pub(super) struct Log {
     pub(super) poison: Option<&'static str>,
     /// `from_journal` does not know this text.
     pub(super) unknown: Option<&'static str>,
+    /// `from_journal` does not know the text `flaky` at these reads of it, counted from zero.
+    pub(super) unknown_at: Vec<usize>,
+    pub(super) flaky_reads: parking_lot::Mutex<usize>,
+    /// `from_journal` reads the parts between `+` as events of their own, and `gone` as none.
+    pub(super) splits: bool,
+    /// `to_journal`, if it is another than the one that every behaviour has.
+    pub(super) stores: Option<fn(&str) -> crate::Result<Payload>>,
     /// `event_type` panics at this text.
     pub(super) untyped: Option<&'static str>,
     /// The text of an event is its manifest.
@@ -85,9 +108,24 @@ pub(super) struct Log {
     pub(super) unsnapped: Option<&'static str>,
     /// `snapshot_when` wants a snapshot after this text.
     pub(super) snapped: Option<&'static str>,
+    /// `snapshot_metadata` panics after this text.
+    pub(super) unlabelled: Option<&'static str>,
     /// The replica reacts to events of others.
     pub(super) reacts: bool,
     pub(super) signals: parking_lot::Mutex<Vec<(Signal, u64, Timestamp)>>,
+    /// The events of requests that were done before: the id, the replica of the other handling, and
+    /// whether it is overruled.
+    pub(super) repeats: parking_lot::Mutex<Vec<(String, String, bool)>>,
+    /// The signals that came with metadata.
+    pub(super) with_metadata: parking_lot::Mutex<Vec<(Signal, Metadata)>>,
+}
+
+impl Log {
+    fn flaky_read_fails(&self) -> bool {
+        let mut reads = self.flaky_reads.lock();
+        *reads += 1;
+        self.unknown_at.contains(&(*reads - 1))
+    }
 }
 
 fn order(reply_to: ReplyTo<usize>) -> Effect<Log> {
@@ -95,6 +133,14 @@ fn order(reply_to: ReplyTo<usize>) -> Effect<Log> {
         |state| std::future::ready(state.len()),
         |outcome| Command::Ordered(outcome, reply_to),
     )
+}
+
+fn order_two(reply_to: ReplyTo<usize>) -> Effect<Log> {
+    let stashed = |_| Command::Stash(vec!["stashed"], reply_to);
+    let nothing = |_| Command::With("", |effect| effect);
+    Effect::none()
+        .then_asynchronous(|_| std::future::ready(()), stashed)
+        .then_asynchronous(|_| std::future::ready(()), nothing)
 }
 
 fn order_panics(reply_to: ReplyTo<usize>) -> Effect<Log> {
@@ -114,6 +160,32 @@ fn ordered(outcome: &Result<usize, AsynchronousFailure>, reply_to: ReplyTo<usize
     }
 }
 
+fn later_or(reply_to: ReplyTo<usize>) -> Effect<Log> {
+    let failed = |_: AsynchronousFailure| Command::LaterDone(reply_to);
+    Effect::asynchronous_or(std::future::pending(), failed)
+}
+
+fn reads_and_panics(reply_to: ReplyTo<usize>) -> Effect<Log> {
+    Effect::none().then_reply(reply_to, |_| panic!("the test wants it"))
+}
+
+fn reads_and_panics_after_a_run(reply_to: ReplyTo<usize>) -> Effect<Log> {
+    let effect = Effect::<Log>::none().then_run(Vec::len, drop);
+    effect.then_reply(reply_to, |_| panic!("the test wants it"))
+}
+
+fn add(texts: Vec<&'static str>, reply_to: ReplyTo<usize>) -> Effect<Log> {
+    let texts = texts.into_iter().map(str::to_owned);
+    Effect::<Log>::persist_all(texts).then_reply(reply_to, Vec::len)
+}
+
+fn runs_and_panics(reply_to: ReplyTo<usize>) -> Effect<Log> {
+    Effect::<Log>::persist("run".to_owned()).then_run(Vec::len, move |_| {
+        let _reply_to = reply_to;
+        panic!("the test wants it")
+    })
+}
+
 impl EventSourced for Log {
     type Command = Command;
     type Event = String;
@@ -122,14 +194,8 @@ impl EventSourced for Log {
     fn on_command(&self, _: &CommandContext, state: &Vec<Line>, command: Command) -> Effect<Self> {
         let is_open = state.iter().any(|line| line.text == "open");
         match command {
-            Command::Add(texts, reply_to) => {
-                Effect::persist_all(texts.into_iter().map(str::to_owned))
-                    .then_reply(reply_to, Vec::len)
-            }
-            Command::Stash(texts, reply_to) if is_open => {
-                Effect::persist_all(texts.into_iter().map(str::to_owned))
-                    .then_reply(reply_to, Vec::len)
-            }
+            Command::Add(texts, reply_to) => add(texts, reply_to),
+            Command::Stash(texts, reply_to) if is_open => add(texts, reply_to),
             command @ Command::Stash(..) => Effect::stash(command),
             Command::StashAndUnstash(text, reply_to) if is_open => {
                 Effect::persist(text.to_owned()).then_reply(reply_to, Vec::len)
@@ -140,32 +206,23 @@ impl EventSourced for Log {
             Command::Later(reply_to) => {
                 Effect::asynchronous(async move { Command::LaterDone(reply_to) })
             }
-            Command::LaterOr(reply_to) => {
-                Effect::asynchronous_or(std::future::pending(), |_: AsynchronousFailure| {
-                    Command::LaterDone(reply_to)
-                })
+            Command::LaterStash(text, reply_to) => {
+                Effect::asynchronous(async move { Command::Stash(vec![text], reply_to) })
             }
+            Command::OrderLater(reply_to) => Effect::none()
+                .then_asynchronous(|_| std::future::ready(()), |_| Command::Later(reply_to)),
+            Command::OrderTwo(reply_to) => order_two(reply_to),
+            Command::LaterOr(reply_to) => later_or(reply_to),
             Command::LaterDone(reply_to) => {
                 Effect::persist("later".to_owned()).then_reply(reply_to, Vec::len)
             }
             Command::Panic(_reply_to) => panic!("the test wants it"),
             Command::ThenPanics(reply_to) => Effect::persist("then".to_owned())
                 .then_reply(reply_to, |_| panic!("the test wants it")),
-            Command::RunPanics(reply_to) => {
-                Effect::persist("run".to_owned()).then_run(Vec::len, move |_| {
-                    let _reply_to = reply_to;
-                    panic!("the test wants it")
-                })
-            }
-            Command::ReadPanics(reply_to) => {
-                Effect::none().then_reply(reply_to, |_| panic!("the test wants it"))
-            }
-            Command::RunThenPanics(reply_to) => Effect::none()
-                .then_run(Vec::len, drop)
-                .then_reply(reply_to, |_| panic!("the test wants it")),
-            Command::PanicsThenRun(reply_to) => Effect::none()
-                .then_reply(reply_to, |_| panic!("the test wants it"))
-                .then_run(Vec::len, drop),
+            Command::RunPanics(reply_to) => runs_and_panics(reply_to),
+            Command::ReadPanics(reply_to) => reads_and_panics(reply_to),
+            Command::RunThenPanics(reply_to) => reads_and_panics_after_a_run(reply_to),
+            Command::PanicsThenRun(reply_to) => reads_and_panics(reply_to).then_run(Vec::len, drop),
             Command::RunUnread(reply_to) => {
                 Effect::none().then_run(|_| panic!("the test wants it"), move |()| drop(reply_to))
             }
@@ -183,12 +240,31 @@ impl EventSourced for Log {
             }
             Command::Order(reply_to) => order(reply_to),
             Command::Ordered(outcome, reply_to) => ordered(&outcome, reply_to),
+            Command::OrderRefused(reply_to) => Effect::<Log>::persist("order".to_owned())
+                .then_asynchronous(|_| std::future::ready(()), |_| Command::Refused(reply_to)),
+            Command::Refused(reply_to) => Effect::reply(reply_to, 900),
+            Command::OrderNothing(reply_to) => Effect::none().then_asynchronous(
+                |_| std::future::ready(()),
+                |_| {
+                    drop(reply_to);
+                    Command::With("", |effect| effect)
+                },
+            ),
             Command::OrderPanics(reply_to) => order_panics(reply_to),
+            Command::OrderByHand(reply_to) => Effect::<Log>::persist("order".to_owned())
+                .then_asynchronous(|_| std::future::ready(()), |_| Command::AddByHand(reply_to)),
+            Command::AddByHand(reply_to) => Effect::persist("by hand".to_owned())
+                .then_run(Vec::len, |count| reply_to.reply(count)),
             Command::Note(text) => Effect::persist(text.to_owned()),
             Command::With("", more) => more(Effect::none()),
             Command::With(text, more) => more(Effect::persist(text.to_owned())),
             Command::Stop => Effect::none().then_stop(),
         }
+    }
+
+    fn snapshot_metadata(&self, context: &CommandContext, state: &Vec<Line>) -> Metadata {
+        assert_ne!(self.unlabelled, state.last().map(|line| &*line.text), "the test wants it");
+        context.metadata().clone()
     }
 
     /// Stores the name and the missed periods; some names do more, or less.
@@ -225,14 +301,23 @@ impl EventSourced for Log {
         meta: &EventMeta,
     ) -> Effect<Self> {
         assert_ne!(event, "panics", "the test wants it");
+        assert!(meta.labels.metadata().answer().is_none(), "no reaction sees the answer");
         if event.starts_with("re ") || event == "silent" {
             return Effect::none();
+        }
+        if event == "later" {
+            return Effect::asynchronous(async { Command::Note("re later") });
         }
         Effect::persist(format!("re {event} of {}", meta.origin))
     }
 
     fn on_event(&self, context: &EventContext, state: &mut Vec<Line>, event: &String) {
         assert!(self.poison != Some(event.as_str()), "the test wants it");
+        assert!(context.metadata().answer().is_none(), "no replica shows the answer");
+        if let (Some(id), Some(before)) = (context.request_id(), context.done_before()) {
+            let seen = (id.to_string(), before.origin.to_string(), before.is_overruled);
+            self.repeats.lock().push(seen);
+        }
         state.push(Line {
             text: event.clone(),
             origin: context.origin().to_string(),
@@ -251,12 +336,23 @@ impl EventSourced for Log {
         event.split(' ').filter_map(|word| word.strip_prefix('#')).collect()
     }
 
+    fn to_journal(&self, event: &String) -> crate::Result<Payload> {
+        let EventType { manifest, version } = self.event_type(event);
+        match self.stores {
+            Some(store) => store(event),
+            None => Payload::encode(self.event_codec(), manifest, version, event),
+        }
+    }
+
     fn from_journal(&self, payload: &Payload) -> crate::Result<Vec<String>> {
         let event: String = CodecId::from_stored(payload.codec)?.decode(&payload.bytes)?;
-        if self.unknown == Some(event.as_str()) {
+        if self.unknown == Some(event.as_str()) || (event == "flaky" && self.flaky_read_fails()) {
             return Err(crate::Error::corrupt("the test wants it"));
         }
-        Ok(vec![event])
+        if !self.splits {
+            return Ok(vec![event]);
+        }
+        Ok(event.split('+').filter(|part| *part != "gone").map(str::to_owned).collect())
     }
 
     fn snapshot_when(&self, _: &Vec<Line>, event: &String, _: SequenceNr) -> bool {
@@ -267,5 +363,8 @@ impl EventSourced for Log {
     fn on_signal(&self, context: &CommandContext, _: &Vec<Line>, signal: &Signal) {
         let told = (signal.clone(), context.sequence_nr().value(), context.current_time());
         self.signals.lock().push(told);
+        if !context.metadata().is_empty() {
+            self.with_metadata.lock().push((signal.clone(), context.metadata().clone()));
+        }
     }
 }

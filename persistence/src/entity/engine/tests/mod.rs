@@ -1,5 +1,7 @@
 //! Tests of the engine by its actions: the time and content of its appends, answers and requests.
 
+mod adapters;
+mod behind;
 mod beside;
 mod circles;
 mod clocks;
@@ -10,16 +12,22 @@ mod impossible;
 mod labels;
 mod limits;
 mod log;
+mod once;
+mod once_anywhere;
+mod once_open;
 mod reactions;
 mod reclaim;
+mod reclaim_again;
 mod reclaim_held;
 mod recovery;
 mod reminders;
+mod reminders_elsewhere;
 mod reminders_kept;
 mod replication;
 mod rows;
 mod scan;
 mod signals;
+mod snapshots;
 mod stash;
 mod timers;
 mod true_answers;

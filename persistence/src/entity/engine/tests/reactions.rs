@@ -9,6 +9,7 @@ use crate::entity::{EntityCounters, EntitySettings};
 use crate::event::SequenceNr;
 
 const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 fn reacting() -> Log {
     Log { reacts: true, ..Log::default() }
@@ -153,6 +154,25 @@ fn events_that_cannot_be_read_for_their_reactions_come_again() {
     assert!(world.replica("A").rows.is_empty());
 }
 
+/// The reads are those of the application, the reaction, the next recovery, and the reaction to
+/// the event that an earlier life has left.
+#[test]
+fn an_event_that_cannot_be_read_for_its_reaction_at_first_has_it_later() {
+    for fails in [vec![1], vec![1, 3]] {
+        let mut world = World::new(&["A", "B"]);
+        world.restart_as("A", Log { reacts: true, unknown_at: fails.clone(), ..Log::default() });
+        world.just("B", Command::Note("flaky"));
+        world.just("B", Command::Note("behind"));
+        for _ in 0..10 {
+            world.pass(20 * SECOND);
+            scan(&mut world, 20 * SECOND);
+        }
+        assert_eq!(count(&world, "re flaky of B"), 1, "{fails:?}: {:?}", world.texts("A"));
+        assert_eq!(count(&world, "re behind of B"), 1, "{fails:?}: {:?}", world.texts("A"));
+        assert!(world.replica("A").rows.is_empty(), "{fails:?}");
+    }
+}
+
 #[test]
 fn a_snapshot_keeps_the_number_up_to_which_the_replica_has_reacted() {
     let settings = EntitySettings { snapshot_every: 3, pull_at_start: false, ..Default::default() };
@@ -177,4 +197,30 @@ fn a_snapshot_keeps_the_number_up_to_which_the_replica_has_reacted() {
     world.io("A");
     assert!(world.replica("A").rows.is_empty());
     assert_eq!(counter(&mut world, "reactions"), 1);
+}
+
+/// The time of the entity follows its own events, also those that a wrong clock has made.
+#[test]
+fn the_row_of_reactions_is_due_by_the_time_of_day_and_not_by_that_of_the_entity() {
+    let mut world = world();
+    let day = u64::try_from(DAY.as_micros()).unwrap();
+    world.wall += day;
+    world.just("A", Command::Note("by a wrong clock"));
+    world.wall -= day;
+    world.mode = Mode::Hold;
+    world.just("B", Command::Note("x"));
+    world.io("B");
+    while world.replica("A").rows.is_empty() {
+        assert!(world.io_once("A"));
+    }
+    let (wall, row) = (world.wall, world.replica("A").rows.first().unwrap().clone());
+    assert!(row.due.as_micros() <= wall + 11_000_000, "{row:?}");
+}
+
+#[test]
+fn a_reaction_does_not_see_the_answer_to_the_command_of_its_event() {
+    let mut world = world();
+    let add = |reply_to| Command::Add(vec!["x"], reply_to);
+    assert_eq!(super::once::once(&mut world, "B", "r-1", add).now(), Ok(1));
+    assert_eq!(count(&world, "re x of B"), 1);
 }

@@ -198,6 +198,27 @@ fn events_that_arrive_in_any_phase_are_not_lost() {
 }
 
 #[test]
+fn events_that_waited_long_for_a_recovery_are_read_again_and_not_stored_from_memory() {
+    for (wait, is_kept) in [(2, true), (4, false)] {
+        let mut world = World::new(&["A", "B"]);
+        world.direct = false;
+        world.add("A", "a");
+        let published = world.replica("A").published.clone();
+        world.mode = Mode::Hold;
+        world.restart("B");
+        world.feed("B", Input::Replicated(published));
+        world.pass(Duration::from_secs(wait));
+        world.io("B");
+        assert_eq!(world.texts("B").len(), usize::from(is_kept), "after {wait} s");
+        let dropped = world.replica("B").counters.arrival_overflows.load(Ordering::Relaxed);
+        assert_eq!(dropped, u64::from(!is_kept));
+        world.news("B", "A");
+        world.io("B");
+        assert_eq!(world.texts("B"), ["a"], "from the journal");
+    }
+}
+
+#[test]
 fn an_answer_to_the_journal_loop_waits_until_the_events_are_durable() {
     let mut world = World::new(&["A", "B"]);
     world.direct = false;

@@ -184,10 +184,13 @@ impl World {
         self.replicas.get_mut(name).unwrap()
     }
 
+    pub(super) fn now(&self) -> Now {
+        Now { instant: self.start + self.elapsed, wall: Timestamp::from_micros(self.wall) }
+    }
+
     pub(super) fn feed(&mut self, name: &'static str, input: Input<Log>) {
         self.wall += 1;
-        let now =
-            Now { instant: self.start + self.elapsed, wall: Timestamp::from_micros(self.wall) };
+        let now = self.now();
         let actions = self.replica(name).engine.step(now, input);
         for action in actions {
             self.take(name, action);
@@ -281,9 +284,9 @@ impl World {
                 Some(Input::Pulled(generation, other, Ok(ReplayPage { events, highest })))
             }
             Action::SaveSnapshot(generation, snapshot) => {
-                let number = snapshot.sequence_nr;
+                let (number, metadata) = (snapshot.sequence_nr, snapshot.metadata.clone());
                 replica.snapshot = Some(*snapshot);
-                Some(Input::SnapshotSaved(generation, number, Ok(())))
+                Some(Input::SnapshotSaved(generation, number, Ok(metadata)))
             }
             Action::VoidSnapshots(generation, numbers) => {
                 let snapshot = replica.snapshot.take_if(|s| numbers.contains(&s.sequence_nr));

@@ -1,6 +1,6 @@
 //! Events: stored and readable, or refused before they are stored.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Deserialize;
 

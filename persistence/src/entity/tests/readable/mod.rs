@@ -4,17 +4,16 @@
 mod events;
 mod snapshots;
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use antiphon_base::time::SystemClock;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::{open_writer, parts};
 use crate::Result;
 use crate::codec::CodecId;
 use crate::entity::{
@@ -114,22 +113,16 @@ struct Place {
 impl Place {
     async fn new(settings: EntitySettings) -> Self {
         let stores = MemoryStores::new().stores();
-        let writer = WriterId::new("node@1").unwrap();
-        stores.journal.open_writer(&writer).await.unwrap();
+        let writer = open_writer(&stores).await;
         Self { stores, writer, settings }
     }
 
+    fn parts(&self) -> EntityParts {
+        parts(&self.stores, self.writer.clone(), Arc::new(StandaloneHost))
+    }
+
     fn start<V: Value>(&self, keeper: &Keeper<V>) -> Entity<V> {
-        let parts = EntityParts {
-            journal: self.stores.journal.clone(),
-            snapshots: self.stores.snapshots.clone(),
-            reminders: self.stores.reminders.clone(),
-            writer: self.writer.clone(),
-            peers: BTreeMap::new(),
-            clock: Arc::new(SystemClock),
-            host: Arc::new(StandaloneHost),
-            coordination: None,
-        };
+        let parts = self.parts();
         let (keeper, replica) = (keeper.clone(), ReplicaId::new("A").unwrap());
         let factory = move |_: &ReplicationId| keeper.clone();
         let runtime = EntityRuntime::new([replica], factory, self.settings.clone(), parts).unwrap();

@@ -83,19 +83,9 @@ async fn a_state_that_is_read_as_another_value_is_not_stored_and_nothing_is_dele
     let place = Place::new(every(1)).await;
     let signals = Arc::new(Mutex::new(Vec::new()));
     let told = signals.clone();
-    let parts = EntityParts {
-        journal: place.stores.journal.clone(),
-        snapshots: place.stores.snapshots.clone(),
-        reminders: place.stores.reminders.clone(),
-        writer: place.writer.clone(),
-        peers: BTreeMap::new(),
-        clock: Arc::new(SystemClock),
-        host: Arc::new(StandaloneHost),
-        coordination: None,
-    };
     let factory = move |_: &ReplicationId| Adder(told.clone());
     let replica = ReplicaId::new("A").unwrap();
-    let runtime = EntityRuntime::new([replica], factory, every(1), parts).unwrap();
+    let runtime = EntityRuntime::new([replica], factory, every(1), place.parts()).unwrap();
     let id = ReplicationId::parse("keeper|k-1|A").unwrap();
     let entity = runtime.spawn(id.clone()).unwrap();
     assert_eq!(entity.ask(|to| to).await, Ok(5));

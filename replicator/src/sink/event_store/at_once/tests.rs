@@ -141,7 +141,7 @@ async fn started(append_bytes_max: usize) -> (TestServer, EventStoreSink) {
         ..es::ClientSettings::default()
     };
     let client = client(&server, limits);
-    (server, EventStoreSink::new(client, EventStoreSinkSettings::default()))
+    (server, EventStoreSink::new(client, EventStoreSinkSettings::default(), None))
 }
 
 fn client(server: &TestServer, limits: es::ClientSettings) -> es::EventStoreClient {
