@@ -1,0 +1,1 @@
+//! Plain ractor actors on an Antiphon cluster.
