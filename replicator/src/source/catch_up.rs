@@ -90,7 +90,10 @@ impl CatchUpSource {
         let last = bookmark.event.as_ref().map_or(position, |event| &event.position);
         let is_beyond = match &end {
             Some(end) => end.is_before(last),
-            None => !self.hides_its_end().await?,
+            None => match &self.what {
+                What::Stream(stream) => !self.is_limited(stream).await?,
+                What::All(_) => true,
+            },
         };
         if is_beyond {
             let end = end.map_or_else(|| "its beginning".to_owned(), |end| end.to_string());
@@ -99,19 +102,42 @@ impl CatchUpSource {
             )));
         }
         let Some(event) = &bookmark.event else { return Ok(None) };
-        let there = self.event_at(event).await?;
-        Ok(there.filter(|there| !is_same(there, event)).map(|there| {
+        let in_place = match self.event_at(event).await? {
+            Some(there) if is_same(&there, event) => None,
+            Some(there) => Some(format!("event {} at {} in its place", there.id, there.position)),
+            None => self.never_had(event).await?,
+        };
+        Ok(in_place.map(|in_place| {
             format!(
-                "checkpoint {position} lies behind event {} (#{} of `{}` at {}), and the source has event {} at {} in its place",
-                event.id, event.revision, event.stream, event.position, there.id, there.position
+                "checkpoint {position} lies behind event {} (#{} of `{}` at {}), and the source has {in_place}",
+                event.id, event.revision, event.stream, event.position
             )
         }))
     }
 
+    /// The sign that the source of `$all` never had an event that it does not show; none when the
+    /// event may have been truncated or deleted. Another history may be as long as the one of the
+    /// checkpoint, with other streams.
+    async fn never_had(&self, event: &Anchor) -> Result<Option<String>> {
+        let What::All(_) = &self.what else { return Ok(None) };
+        let stream = &*event.stream;
+        let newest = match self.client.newest(stream).await {
+            Ok(newest) => newest,
+            Err(failed) if failed.kind() == es::ErrorKind::StreamDeleted => return Ok(None),
+            Err(failed) => return Err(error(failed)),
+        };
+        Ok(match newest.and_then(|newest| newest.original().map(|event| event.revision)) {
+            Some(newest) if newest >= event.revision => None,
+            // a truncated stream keeps its newest event
+            Some(newest) => Some(format!("only events up to #{newest} in that stream")),
+            None if self.is_limited(stream).await? => None,
+            None => Some("no such stream".to_owned()),
+        })
+    }
+
     /// Returns whether the stream may have had events that it does not show: it was truncated or
     /// deleted.
-    async fn hides_its_end(&self) -> Result<bool> {
-        let What::Stream(stream) = &self.what else { return Ok(false) };
+    async fn is_limited(&self, stream: &str) -> Result<bool> {
         let newest = self.client.newest(&format!("$${stream}")).await.map_err(error)?;
         let data = newest.and_then(|newest| newest.event).map(|event| event.data);
         let limits = ["$tb", "$maxAge", "$maxCount"];

@@ -127,7 +127,9 @@ async fn with_another_source(kind: &str, new: usize) -> (Pair, Pair) {
 
     let source = server().await;
     let from = client(&source.connection_string());
-    append(&from, "order-1", (0..new).map(|n| event(&n.to_string())).collect()).await;
+    if new > 0 {
+        append(&from, "order-1", (0..new).map(|n| event(&n.to_string())).collect()).await;
+    }
     first.setup.set("Settings__SourceEventStoreConnectionString", &source.connection_string());
     let (destination, setup) = (server().await, first.setup);
     let to = client(&destination.connection_string());
@@ -264,6 +266,21 @@ async fn a_source_that_comes_back_with_less_is_noticed_while_the_replicator_runs
     replicator.wait_for_line("checkpoint 8 lies beyond the end of the source at 2").await;
     assert!(!replicator.is_ready().await);
     replicator.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_source_whose_log_is_as_long_is_noticed_by_the_stream_that_it_lacks() {
+    for (own, expected) in
+        [(5, "only events up to #4 in that stream"), (0, "the source has no such stream")]
+    {
+        let (first, other) = with_another_source("all", own).await;
+        append(&other.from, "order-2", (0..20).map(|n| event(&n.to_string())).collect()).await;
+        let replicator = other.setup.start();
+        replicator.wait_for_line(expected).await;
+        assert!(!replicator.is_ready().await);
+        replicator.kill().await;
+        drop(first);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
