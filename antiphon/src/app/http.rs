@@ -173,7 +173,8 @@ pub fn request_id(headers: &HeaderMap) -> Result<Option<RequestId>> {
     }
     let text = decode_header(value.as_bytes()).map_err(told)?;
     let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-    let id = RequestId::new(quoted.unwrap_or(&text));
+    // the client of Antiphon sends the mark of a content with it
+    let id = RequestId::parse(quoted.unwrap_or(&text));
     id.map(Some).map_err(|error| told(error.to_string()))
 }
 
@@ -227,8 +228,13 @@ async fn serve(
         false => Metadata::new(),
     };
     let metadata = match request_id(headers) {
-        Ok(Some(id)) if !matches!(sent, Sent::Nothing) => metadata.with_request(&id),
-        Ok(_) => metadata,
+        Ok(Some(id)) => match &sent {
+            Sent::Nothing => metadata,
+            // the keys of an object are sorted
+            Sent::Json(body) => metadata.with_request(&id.with_content(body.to_string())),
+            Sent::Encoded(_) => metadata.with_request(&id),
+        },
+        Ok(None) => metadata,
         Err(error) => {
             return refuse(StatusCode::BAD_REQUEST, &error.to_string(), "a request id");
         }

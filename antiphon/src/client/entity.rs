@@ -207,7 +207,7 @@ impl<C: Serialize> EntityClient<C> {
     where
         R: Serialize + DeserializeOwned + Send + 'static,
     {
-        self.clone().with_header(IDEMPOTENCY_KEY, encode(id.as_str())).ask(command).await
+        self.clone().with_header(IDEMPOTENCY_KEY, encode(&id.marked_text())).ask(command).await
     }
 
     /// The same as [`Self::ask_once`] for a command whose answer is a value or a refusal.

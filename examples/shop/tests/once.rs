@@ -95,6 +95,13 @@ async fn a_checkout_that_is_repeated_at_both_places_and_over_a_kill_is_done_once
         assert_eq!((status, &answer["items"]["pen"]), (200, &json!(3)), "{answer}");
     }
 
+    // a key that another command has used
+    let other = json!({ "add": { "item": "pen", "count": 1 } });
+    let (status, refused) = post(&mut a, &entity, "add-1", &other).await;
+    assert_eq!((status, &refused["without_effect"]), (400, &json!(true)), "{refused}");
+    let why = refused["error"].as_str().unwrap_or_default();
+    assert!(why.contains("request `add-1` was another command before"), "{why}");
+
     // two attempts at once, at both places, and a third one
     let sold = (200, json!({ "cents": 360, "missing": [] }));
     let nothing = Value::Null;

@@ -1,7 +1,7 @@
 //! The request of an event, as its metadata keeps it.
 //!
 //! - `antiphon.done` is `BACK LATER ID`: the events and the microseconds since the first event of
-//!   the request's handling, then the request id.
+//!   the request's handling, then the request id, with the mark of its content.
 //! - `antiphon.answer` is `=BYTES`, the encoded answer, each byte as the character with its number;
 //!   or `!COUNT`, when the answer had so many bytes, too many to be kept; or `?`, when the answer
 //!   comes with a later event of the handling.
@@ -41,13 +41,13 @@ pub(super) struct Handling {
 impl RequestNote {
     /// The value of the entry.
     pub(super) fn write(&self) -> Box<str> {
-        format!("{} {} {}", self.back, self.later, self.id).into()
+        format!("{} {} {}", self.back, self.later, self.id.marked_text()).into()
     }
 
     fn parse(text: &str) -> Option<Self> {
         let (back, rest) = text.split_once(' ')?;
         let (later, id) = rest.split_once(' ')?;
-        let id = RequestId::new(id).ok()?;
+        let id = RequestId::parse(id).ok()?;
         Some(Self { id, back: back.parse().ok()?, later: later.parse().ok()? })
     }
 
@@ -116,6 +116,10 @@ mod tests {
             assert_eq!(&*written.write(), text);
             assert_eq!(note(text), Ok(Some(written)));
         }
+        let marked = RequestId::new("a").unwrap().with_content("x");
+        let written = RequestNote { id: marked.clone(), back: 0, later: 0 }.write();
+        let read = note(&written).unwrap().unwrap();
+        assert_eq!(read.id.content(), marked.content());
         assert_eq!(RequestNote::read(&Metadata::new()), Ok(None));
         for wrong in ["", "0", "0 0", "0 0 ", "x 0 a", "-1 0 a", "0 99999999999999999999 a"] {
             assert!(note(wrong).is_err(), "{wrong}");

@@ -194,13 +194,13 @@ impl Metadata {
         if self.is_empty() {
             return None;
         }
-        self.get(REQUEST_KEY)
+        self.get(REQUEST_KEY).map(RequestId::text_of)
     }
 
     /// The metadata of a command with its request id, which tells its repetitions.
     #[must_use]
     pub fn with_request(&self, id: &RequestId) -> Self {
-        self.with_reserved(REQUEST_KEY, id.as_str().into())
+        self.with_reserved(REQUEST_KEY, id.marked_text().into())
     }
 
     /// Returns whether a command with this metadata has a request id.
@@ -211,7 +211,7 @@ impl Metadata {
 
     /// The request id of a command, if it has one.
     pub fn request_id(&self) -> Option<RequestId> {
-        self.request().and_then(|id| RequestId::new(id).ok())
+        self.get(REQUEST_KEY).and_then(|id| RequestId::parse(id).ok())
     }
 
     /// The metadata of a command without its request id.

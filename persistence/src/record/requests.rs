@@ -3,7 +3,7 @@
 //! | field | form |
 //! |---|---|
 //! | request count, at least one | number |
-//! | per request, oldest first: id | text |
+//! | per request, oldest first: id, with the mark of its content | text |
 //! | origin, number of its first event there, time of that event | text, 2 numbers |
 //! | answer | byte 0: none; 1: blob; 2: its bytes were too many, number; 3: it comes later |
 
@@ -29,7 +29,7 @@ const LATER: u8 = 3;
 pub fn put(out: &mut Vec<u8>, requests: &[DoneRequest]) {
     put_number(out, requests.len() as u64);
     for DoneRequest { id, origin, first, at, answer } in requests {
-        put_bytes(out, id.as_str().as_bytes());
+        put_bytes(out, id.marked_text().as_bytes());
         put_bytes(out, origin.as_str().as_bytes());
         put_number(out, *first);
         put_number(out, at.as_micros());
@@ -59,7 +59,7 @@ pub fn get(reader: &mut Reader<'_>) -> Result<Vec<DoneRequest>, Unreadable> {
     }
     let mut requests = Vec::new();
     for _ in 0..count {
-        let id = RequestId::new(reader.text()?).map_err(|_| "a request id is not allowed")?;
+        let id = RequestId::parse(reader.text()?).map_err(|_| "a request id is not allowed")?;
         let origin = version::replica_named(reader.bytes()?)?;
         let (first, at) = (reader.number()?, Timestamp::from_micros(reader.number()?));
         let answer = match reader.byte()? {
@@ -104,7 +104,12 @@ mod tests {
             b'A', 5, 6, 2, 0xac, 2, 1, b'd', 1, b'A', 5, 6, 3,
         ];
         assert_eq!(bytes, golden);
-        assert_eq!(get(&mut Reader(&bytes)), Ok(requests));
+        assert_eq!(get(&mut Reader(&bytes)), Ok(requests.clone()));
+        let marked = requests[1].id.clone().with_content("x");
+        let mut with_mark = Vec::new();
+        put(&mut with_mark, &[DoneRequest { id: marked.clone(), ..requests[1].clone() }]);
+        let read = get(&mut Reader(&with_mark)).unwrap();
+        assert_eq!(read[0].id.marked_text(), marked.marked_text());
         for end in 0..bytes.len() {
             assert!(get(&mut Reader(&bytes[..end])).is_err(), "cut at {end}");
         }

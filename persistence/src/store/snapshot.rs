@@ -59,7 +59,7 @@ impl DoneRequest {
             KeptAnswer::None | KeptAnswer::Later | KeptAnswer::TooLarge(_) => 0,
             KeptAnswer::Bytes(bytes) => bytes.len(),
         };
-        FIXED + self.id.as_str().len() + self.origin.as_str().len() + answer
+        FIXED + self.id.marked_text().len() + self.origin.as_str().len() + answer
     }
 }
 

@@ -85,9 +85,9 @@ impl<C: Send + 'static> Beside<C> {
         };
         let number = self.next;
         self.next += 1;
-        let request = claim.request().and_then(|id| RequestId::new(id).ok());
+        let request = claim.metadata().request_id();
         if let Some(request) = &request {
-            self.open.begin(request.as_str(), first);
+            self.open.begin((request.as_str(), request.content()), first);
         }
         let slot = slot.unwrap_or_default();
         let session = claim.session().filter(|session| session.wants_version()).cloned();

@@ -95,7 +95,7 @@ impl<C: Send + 'static> Commands<C> {
         E: EventSourced<Command = C>,
     {
         for id in inbox.followed() {
-            self.table().open.begin(&id, once::own_first(shared, stream, &id));
+            self.table().open.begin((&id, None), once::own_first(shared, stream, &id));
         }
     }
 
@@ -342,8 +342,9 @@ impl<C: Send + 'static> Commands<C> {
                 assert!(self.asynchronous.is_none(), "`{}`: a second future", shared.id);
                 // the times of an entity rise, also over its lives
                 let number = time.as_micros();
-                if let Some(id) = claim.request() {
-                    self.table().open.begin(id, once::own_first(shared, stream, id));
+                if let Some(id) = claim.metadata().request_id() {
+                    let first = once::own_first(shared, stream, id.as_str());
+                    self.table().open.begin((id.as_str(), id.content()), first);
                 }
                 stream.defer(Due::Asynchronous(future, claim.clone(), number));
                 let under_way = Asynchronous { number, slot, claim, on_failure };

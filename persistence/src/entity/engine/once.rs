@@ -55,8 +55,20 @@ pub(super) fn admit<E: EventSourced>(
         queued.refuse(ReplyError::Rejected(why.to_owned()));
         return None;
     }
-    if let Err(error) = RequestId::new(id) {
-        queued.refuse(ReplyError::Rejected(error.to_string()));
+    let Some(sent) = queued.claim.metadata().request_id() else {
+        let why = RequestId::new(id).err().map_or("a request id".into(), |error| error.to_string());
+        queued.refuse(ReplyError::Rejected(why));
+        return None;
+    };
+    let known = stream.applied.requests.content(id);
+    let known = known.or_else(|| open.as_ref().and_then(|open| open.content(id)));
+    if let (Some(known), Some(sent)) = (known, sent.content())
+        && known != sent
+    {
+        let why = format!(
+            "request `{id}` was another command before: expected the same command at each repetition, and a new id for a new one"
+        );
+        queued.refuse(ReplyError::Rejected(why));
         return None;
     }
     let done = stream.applied.requests.get(id);
@@ -192,7 +204,7 @@ pub(super) fn notes<E: EventSourced>(
     time: Timestamp,
     (claim, reminders): (&Claim, Option<Box<str>>),
 ) -> Notes {
-    let Some(id) = claim.request().and_then(|id| RequestId::new(id).ok()) else {
+    let Some(id) = claim.metadata().request_id() else {
         return Notes { reminders, request: None };
     };
     let next = stream.applied.seen().get(shared.id.replica_id()) + 1;

@@ -35,6 +35,8 @@ struct Handled<C> {
     under_way: usize,
     /// The number of the first event of the handling, as the memory of requests has it.
     first: Option<u64>,
+    /// The checksum of the content of its command, if its client gave one.
+    content: Option<u64>,
     /// The repetitions, which wait for the end, oldest first.
     waiting: Vec<Queued<C>>,
 }
@@ -51,11 +53,16 @@ impl<C> Open<C> {
 
     /// Notes that a member of the request's handling begins. `first` is the number of the first
     /// event that the handling has stored.
-    pub(super) fn begin(&mut self, id: &str, first: Option<u64>) {
-        let begun = || Handled { under_way: 0, first: None, waiting: Vec::new() };
+    pub(super) fn begin(&mut self, (id, content): (&str, Option<u64>), first: Option<u64>) {
+        let begun = || Handled { under_way: 0, first: None, content, waiting: Vec::new() };
         let handled = self.handled.entry(id.into()).or_insert_with(begun);
         handled.under_way += 1;
         handled.first = handled.first.or(first);
+    }
+
+    /// The checksum of the content of a request whose handling goes on, if its client gave one.
+    pub(super) fn content(&self, id: &str) -> Option<u64> {
+        self.handled.get(id)?.content
     }
 
     /// Notes the number of the first event of the handling, after a member has stored events.

@@ -39,6 +39,8 @@ struct Book {
 struct Done {
     handling: Handling,
     answer: KeptAnswer,
+    /// The checksum of the content of its command, if its client gave one.
+    content: Option<u64>,
 }
 
 impl Done {
@@ -76,7 +78,8 @@ impl Requests {
             let DoneRequest { id, origin, first, at, answer } = request.clone();
             let book = self.0.get_or_insert_default();
             let handling = Handling { at, origin, first };
-            if book.done.insert(id.clone(), Done { handling, answer }).is_none() {
+            let done = Done { handling, answer, content: id.content() };
+            if book.done.insert(id.clone(), done).is_none() {
                 book.order.push_back(id);
             }
         }
@@ -86,9 +89,9 @@ impl Requests {
     pub(super) fn for_snapshot(&self) -> Vec<DoneRequest> {
         let Some(book) = &self.0 else { return Vec::new() };
         let request = |id: &RequestId| {
-            let Done { handling, answer } = &book.done[id];
+            let Done { handling, answer, content } = &book.done[id];
             let Handling { at, origin, first } = handling.clone();
-            DoneRequest { id: id.clone(), origin, first, at, answer: answer.clone() }
+            DoneRequest { id: id.marked(*content), origin, first, at, answer: answer.clone() }
         };
         book.order.iter().map(request).collect()
     }
@@ -113,6 +116,11 @@ impl Requests {
     pub(super) fn get(&self, id: &str) -> Option<(&Handling, &KeptAnswer)> {
         let done = self.0.as_ref()?.done.get(id)?;
         Some((&done.handling, &done.answer))
+    }
+
+    /// The checksum of the content of a request that was done, if its client gave one.
+    pub(super) fn content(&self, id: &str) -> Option<u64> {
+        self.0.as_ref()?.done.get(id)?.content
     }
 
     /// The other handling of the request of an event, if the request was done before.
@@ -156,20 +164,21 @@ impl Requests {
             | KeptAnswer::TooLarge(_)
             | KeptAnswer::Bytes(_)) => answer,
         };
+        let content = note.id.content();
         let book = self.0.get_or_insert_default();
         match meaning(book.done.get(&note.id), &handling) {
             Meaning::First if settings.requests_max == 0 => {}
             Meaning::First => {
                 book.forget(settings, counters, is_own.then_some(handling.at));
                 book.order.push_back(note.id.clone());
-                book.done.insert(note.id, Done { handling, answer });
+                book.done.insert(note.id, Done { handling, answer, content });
             }
             Meaning::Same => {
                 let done = book.done.get_mut(&note.id).expect("it has the same handling");
                 done.answered(answer);
             }
             Meaning::Repeated(true) => {
-                book.done.insert(note.id, Done { handling, answer });
+                book.done.insert(note.id, Done { handling, answer, content });
             }
             Meaning::Repeated(false) => {}
         }

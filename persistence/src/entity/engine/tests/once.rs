@@ -19,7 +19,7 @@ pub(super) fn once(
     id: &str,
     command: impl FnOnce(ReplyTo<usize>) -> Command,
 ) -> PendingEncoded<usize> {
-    let claim = Claim::open_with(Metadata::new().with_request(&RequestId::new(id).unwrap()));
+    let claim = Claim::open_with(Metadata::new().with_request(&RequestId::parse(id).unwrap()));
     let (reply_to, reply) = encoded_reply_channel(&claim);
     let queued = Queued { claim, ..Queued::unlimited(command(reply_to)) };
     world.feed(name, Input::Command(queued));
@@ -55,6 +55,36 @@ fn a_repetition_stores_nothing_and_gets_the_answer_of_the_first_command() {
     assert_eq!(world.texts("A"), ["1", "2", "3"]);
     assert_eq!(notes(&world, "A"), [Some("0 0 x".into()), None, Some("0 0 y".into())]);
     assert_eq!(world.replica("A").counters.commands_repeated.load(Ordering::Relaxed), 1);
+}
+
+/// The id with the mark of this content.
+fn marked(id: &str, content: &str) -> String {
+    RequestId::new(id).unwrap().with_content(content).marked_text()
+}
+
+#[test]
+fn another_command_with_the_id_of_a_request_is_rejected() {
+    for snapshot_every in [0, 1] {
+        let settings = EntitySettings { snapshot_every, ..settings() };
+        let mut world = World::with(&["A", "B"], settings);
+        assert_eq!(once(&mut world, "A", &marked("x", "1"), add("1")).now(), Ok(1));
+        assert_eq!(once(&mut world, "A", "y", add("2")).now(), Ok(2), "without a content");
+        world.restart("A");
+        for name in ["A", "B"] {
+            let other = once(&mut world, name, &marked("x", "2"), add("2")).now();
+            let Err(ReplyError::Rejected(why)) = other else { panic!("{other:?}") };
+            assert!(why.starts_with("request `x` was another command before"), "{why}");
+            assert_eq!(once(&mut world, name, &marked("x", "1"), add("1")).now(), Ok(1));
+            assert_eq!(
+                once(&mut world, name, "x", add("1")).now(),
+                Ok(1),
+                "the content is unknown"
+            );
+            assert_eq!(once(&mut world, name, &marked("y", "3"), add("3")).now(), Ok(2));
+        }
+        assert_eq!(world.texts("A"), ["1", "2"]);
+        world.assert_converged();
+    }
 }
 
 #[test]

@@ -64,6 +64,19 @@ fn a_repetition_after_an_entity_restart_waits_for_the_command_of_a_future_in_the
 }
 
 #[test]
+fn another_command_with_the_id_of_a_request_that_is_under_way_is_rejected() {
+    let mut world = World::new(&["A"]);
+    world.mode = Mode::Hold;
+    let id = |content: &str| RequestId::new("x").unwrap().with_content(content).marked_text();
+    let first = once(&mut world, "A", &id("1"), Command::OrderLater);
+    let second = once(&mut world, "A", &id("1"), Command::OrderLater);
+    let other = once(&mut world, "A", &id("2"), add("2"));
+    assert!(matches!(other.now(), Err(ReplyError::Rejected(_))));
+    assert_eq!(world.replica("A").counters.commands_joined.load(Ordering::Relaxed), 1);
+    drop((first, second));
+}
+
+#[test]
 fn a_repetition_is_handled_when_an_asynchronous_effect_within_the_handling_gave_nothing() {
     let mut world = World::new(&["A"]);
     world.mode = Mode::Hold;
