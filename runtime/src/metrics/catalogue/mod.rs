@@ -11,6 +11,7 @@ mod http;
 mod journal;
 mod node;
 mod sharding;
+mod tools;
 
 pub use self::entry::{Entry, Kind};
 
@@ -34,6 +35,7 @@ pub const AREAS: &[Area] = &[
     Area { title: "Links between nodes", entries: gate::ENTRIES },
     Area { title: "The HTTP interface", entries: http::ENTRIES },
     Area { title: "Entities, shards and replication", entries: sharding::ENTRIES },
+    Area { title: "Tools of plain actors", entries: tools::ENTRIES },
     Area { title: "The journal", entries: journal::ENTRIES },
 ];
 
