@@ -2,6 +2,7 @@
 
 mod error;
 mod receptionist;
+mod router;
 mod settings;
 #[cfg(test)]
 mod testing;
@@ -9,5 +10,6 @@ mod topic;
 
 pub use error::ToolError;
 pub use receptionist::{Listing, Receptionist, ServiceKey, Subscription};
+pub use router::{Broadcast, Router};
 pub use settings::ToolSettings;
 pub use topic::{Publication, Published, Topic, TopicSubscription};
