@@ -4,6 +4,7 @@ mod error;
 mod receptionist;
 mod router;
 mod settings;
+mod singleton;
 #[cfg(test)]
 mod testing;
 mod topic;
@@ -12,4 +13,5 @@ pub use error::ToolError;
 pub use receptionist::{Listing, Receptionist, ServiceKey, Subscription};
 pub use router::{Broadcast, Router};
 pub use settings::ToolSettings;
+pub use singleton::{Singleton, SingletonLease, SingletonProxy};
 pub use topic::{Publication, Published, Topic, TopicSubscription};

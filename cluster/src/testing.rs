@@ -26,10 +26,6 @@ impl Place {
         Self { network: MemoryNetwork::new(1), stores: MemoryStores::new() }
     }
 
-    pub(crate) fn stores(&self) -> &MemoryStores {
-        &self.stores
-    }
-
     pub(crate) async fn start(&self, name: &str) -> Node {
         let incarnation = INCARNATIONS.fetch_add(1, Ordering::Relaxed);
         let id = NodeId::new(name, incarnation).unwrap();
