@@ -14,7 +14,8 @@
 //!      +----------------------------- has ended ----------------------------------+
 //! ```
 //!
-//! The lease is given back only while the actor is absent. Each name has an order of all members,
+//! The lease is given back only while the actor is absent, and no actor starts while a release may
+//! still take effect. Each name has an order of all members,
 //! by a hash, so that singletons spread: an earlier member of the order has a head start when a
 //! lease is free, and asks a later one for it once it is up for a while (`asked_by`).
 
@@ -123,6 +124,8 @@ pub(crate) struct SingletonCore {
     has_read: bool,
     changing: Option<(Option<RowVersion>, LeaseRow)>,
     changes: u64,
+    /// The version of the row that a release without a known outcome may still end.
+    in_doubt: Option<RowVersion>,
     retry: Retry,
     members: Arc<Membership>,
     up_since: BTreeMap<NodeId, Instant>,
@@ -145,6 +148,7 @@ impl SingletonCore {
             has_read: false,
             changing: None,
             changes: 0,
+            in_doubt: None,
             retry: Retry::default(),
             members: Arc::default(),
             up_since: BTreeMap::new(),
@@ -215,6 +219,7 @@ impl SingletonCore {
                 self.name,
                 self.row
             );
+            assert!(!self.is_in_doubt(), "{} runs, and its lease may be given back", self.name);
         }
         let Some((version, next)) = &self.changing else { return };
         let known = self.row.as_ref();
@@ -245,15 +250,18 @@ impl SingletonCore {
     }
 
     fn changed(&mut self, now: Instant, outcome: Option<VersionedLease>) {
-        self.changing = None;
+        let change = self.changing.take();
         self.changes += 1;
         match outcome {
             Some(row) => {
                 self.retry.reset();
                 (self.row, self.has_read) = (row, true);
             }
-            // the outcome is unknown: read the row first
+            // the outcome is unknown, and it may come later: read the row first
             None => {
+                if let Some((version, LeaseRow { holder: None, .. })) = change {
+                    self.in_doubt = version;
+                }
                 self.has_read = false;
                 let backoff = Backoff::up_to(self.times.retry_delay_max);
                 self.retry.failed(now, backoff, &self.me);
@@ -358,8 +366,12 @@ impl SingletonCore {
         };
         let next = if self.held().is_some() {
             let is_over = self.is_leaving || self.is_asked();
-            let gives = is_over && self.actor == Actor::Absent;
-            gives.then_some(LeaseRow { holder: None, ..row })
+            match (is_over, self.actor) {
+                (true, Actor::Absent) => Some(LeaseRow { holder: None, ..row }),
+                // the same row in a new version, which a release under way does not fit
+                (false, Actor::Absent) if self.is_in_doubt() => Some(row),
+                (_, Actor::Absent | Actor::Running { .. } | Actor::Stopping { .. }) => None,
+            }
         } else if self.is_leaving || self.actor != Actor::Absent {
             None
         } else if self.has_turn(now) {
@@ -375,6 +387,12 @@ impl SingletonCore {
             self.changing = Some((version, next.clone()));
             effects.push(Effect::Change(version, next));
         }
+    }
+
+    /// True when a release whose outcome is unknown may still end the known row.
+    fn is_in_doubt(&self) -> bool {
+        let version = self.row.as_ref().map(|(version, _)| *version);
+        self.in_doubt.is_some() && self.in_doubt == version
     }
 
     /// True when the lease is free, and it is this node's turn.
@@ -405,6 +423,7 @@ impl SingletonCore {
             && self.changing.is_none()
             && !self.is_leaving
             && !self.is_asked()
+            && !self.is_in_doubt()
             && self.restart.is_due(now);
         if is_ready {
             self.runs += 1;
@@ -414,3 +433,6 @@ impl SingletonCore {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
