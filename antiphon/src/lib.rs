@@ -65,6 +65,8 @@ pub mod testkit;
 
 pub use address::host_and_port;
 pub use antiphon_base as base;
+#[cfg(feature = "actors")]
+pub use antiphon_cluster as cluster;
 pub use antiphon_persistence as persistence;
 pub use antiphon_runtime as runtime;
 pub use antiphon_sharding as sharding;

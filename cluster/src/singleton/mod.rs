@@ -41,10 +41,10 @@ use crate::{Receptionist, ServiceKey, ToolError};
 /// use antiphon_runtime::Node;
 /// use ractor::{Actor, ActorProcessingErr, ActorRef, Message, RpcReplyPort};
 ///
-/// struct Next(RpcReplyPort<u64>);
+/// struct Next(RpcReplyPort<(u64, u64)>);
 /// impl Message for Next {}
 ///
-/// /// Gives out numbers. No number comes twice, because the token is a part of it.
+/// /// Gives out pairs of numbers. No pair comes twice: each holder has a token of its own.
 /// struct Numbers;
 ///
 /// impl Actor for Numbers {
@@ -67,12 +67,12 @@ use crate::{Receptionist, ServiceKey, ToolError};
 ///         (lease, last): &mut Self::State,
 ///     ) -> Result<(), ActorProcessingErr> {
 ///         *last += 1;
-///         reply.send(lease.token().0 * 1_000_000 + *last)?;
+///         reply.send((lease.token().0, *last))?;
 ///         Ok(())
 ///     }
 /// }
 ///
-/// async fn number(node: &Node) -> Result<u64, ToolError> {
+/// async fn number(node: &Node) -> Result<(u64, u64), ToolError> {
 ///     let numbers = Singleton::start(node, "numbers", |lease| (Numbers, lease.clone()))?;
 ///     numbers.call(Duration::from_secs(10), Next).await
 /// }
