@@ -31,6 +31,8 @@ pub(crate) struct Found<A> {
 pub(crate) enum Input<A> {
     /// The actors of a group, by number, as they are now.
     Group(Group, BTreeMap<u64, A>),
+    /// An actor has joined a group; a short form of [`Input::Group`] for one actor more.
+    Joined(Group, u64, A),
     /// The members that are dead.
     Dead(BTreeSet<NodeId>),
 }
@@ -93,13 +95,16 @@ impl<A: Clone> Directory<A> {
         let mut effects = Vec::new();
         match input {
             Input::Group(group, actors) => self.group(group, actors, &mut effects),
+            Input::Joined(group, pid, actor) => self.joined(group, pid, actor, &mut effects),
             Input::Dead(dead) => self.dead(dead, &mut effects),
         }
-        self.check();
+        if cfg!(debug_assertions) {
+            self.check();
+        }
         effects
     }
 
-    /// Asserts the bounds, and that no actor of a dead member is found.
+    /// Asserts, in debug builds, the bounds, and that no actor of a dead member is found.
     fn check(&self) {
         debug_assert!(self.services.len() <= self.keys_max, "more keys than `keys_max`");
         for (service, groups) in &self.services {
@@ -145,6 +150,21 @@ impl<A: Clone> Directory<A> {
         }
         if groups.is_empty() {
             self.services.remove(&service);
+        }
+    }
+
+    fn joined(&mut self, group: Group, pid: u64, actor: A, effects: &mut Vec<Effect<A>>) {
+        let Group { service, rank, node } = group;
+        if self.dead.contains(&node) {
+            return;
+        }
+        if let Some((setting, _)) = self.full(&service) {
+            effects.push(Effect::LeftOut(setting, 1));
+            return;
+        }
+        let groups = self.services.entry(service.clone()).or_default();
+        if groups.entry((node, rank)).or_default().insert(pid, actor).is_none() {
+            effects.push(Effect::Changed(service, listing(groups)));
         }
     }
 
@@ -215,6 +235,21 @@ mod tests {
         assert_eq!(directory.step(group("k", "a", &[])), [changed("k", &[])]);
         assert_eq!(directory.step(group("k", "a", &[])), []);
         assert_eq!(directory.keys(), 0);
+    }
+
+    #[test]
+    fn one_actor_more_is_as_the_group_with_it() {
+        let mut directory = Directory::new(8, 2);
+        let group_of = |on: &str| Group { service: service("k", "M"), rank: 0, node: node(on) };
+        let one = directory.step(Input::Joined(group_of("a"), 1, ()));
+        assert_eq!(one, [changed("k", &[("a", 1)])]);
+        assert_eq!(directory.step(Input::Joined(group_of("a"), 1, ())), []);
+        assert_eq!(directory.step(group("k", "a", &[1])), []);
+        directory.step(Input::Joined(group_of("b"), 1, ()));
+        let left_out = Effect::LeftOut("receptionist_actors_max", 1);
+        assert_eq!(directory.step(Input::Joined(group_of("b"), 2, ())), [left_out]);
+        directory.step(Input::Dead(BTreeSet::from([node("a")])));
+        assert_eq!(directory.step(Input::Joined(group_of("a"), 3, ())), []);
     }
 
     #[test]

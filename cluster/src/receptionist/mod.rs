@@ -2,7 +2,7 @@
 //!
 //! - `key`: typed keys, and the names of `pg` groups;
 //! - `directory`: decides which actors are found;
-//! - `watcher`: brings the changes of `pg` and of the members to the directory;
+//! - `watcher`: brings the changes of `pg` and of the members to the directory, many at once;
 //! - `subscription`: the newest set of actors for those that wait for changes.
 
 mod directory;
@@ -14,6 +14,7 @@ mod watcher;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use antiphon_runtime::metrics::{IntCounter, IntCounterVec, IntGauge};
 use antiphon_runtime::{Node, NodeId};
@@ -80,6 +81,7 @@ struct Inner {
     runtime: tokio::runtime::Handle,
     settings: Arc<ToolSettings>,
     state: Mutex<State>,
+    is_leaving: AtomicBool,
     counts: Counts,
 }
 
@@ -104,7 +106,8 @@ impl Receptionist {
     /// # Errors
     /// [`ToolError::OtherType`] when actors of other messages are under the key, here or at another
     /// member that is known; [`ToolError::Full`] beyond `receptionist_keys_max` or
-    /// `receptionist_actors_max`; [`ToolError::Ended`] when the actor has ended.
+    /// `receptionist_actors_max`; [`ToolError::Ended`] when the actor has ended;
+    /// [`ToolError::Leaving`] when the node says goodbye.
     pub fn register<M: Message>(
         &self,
         key: &ServiceKey<M>,
@@ -120,28 +123,31 @@ impl Receptionist {
         rank: u64,
     ) -> Result<(), ToolError> {
         let group = Group { service: key.service(), rank, node: self.inner.node.clone() };
+        if self.inner.is_leaving.load(Ordering::Acquire) {
+            return Err(ToolError::Leaving { key: key.to_string() });
+        }
         if actor.get_status() >= ActorStatus::Stopping {
             return Err(ToolError::Ended { key: key.to_string() });
         }
-        {
-            let state = self.inner.state.lock();
-            let check = state.admit(&group.service);
-            check.inspect_err(|error| self.inner.refused(error))?;
+        // the lock makes one order of what `pg` has and what is found
+        let mut state = self.inner.state.lock();
+        state.admit(&group.service).inspect_err(|error| self.inner.refused(error))?;
+        let actor = actor.get_cell();
+        pg::join_scoped(SCOPE.to_owned(), group.name(), vec![actor.clone()]);
+        // one that has ended meanwhile is not in the group
+        if actor.get_status() < ActorStatus::Stopping {
+            let pid = actor.get_id().pid();
+            self.inner.advance(&mut state, Input::Joined(group, pid, actor));
         }
-        pg::join_scoped(SCOPE.to_owned(), group.name(), vec![actor.get_cell()]);
-        self.inner.read_group(&group);
         Ok(())
     }
 
     /// Ends the registration of an actor. An actor that is not registered is none of an error.
     pub fn deregister<M: Message>(&self, key: &ServiceKey<M>, actor: &ActorRef<M>) {
-        let service = key.service();
-        let ranks = pg::which_scoped_groups(&SCOPE.to_owned());
-        let own = ranks.iter().filter_map(|name| Group::parse(name));
-        for group in own.filter(|group| group.service == service && group.node == self.inner.node) {
-            pg::leave_scoped(SCOPE.to_owned(), group.name(), vec![actor.get_cell()]);
-            self.inner.read_group(&group);
-        }
+        let group = Group { service: key.service(), rank: 0, node: self.inner.node.clone() };
+        let mut state = self.inner.state.lock();
+        pg::leave_scoped(SCOPE.to_owned(), group.name(), vec![actor.get_cell()]);
+        self.inner.read(&mut state, &group);
     }
 
     /// The actors under a key as this node knows them now, sorted by node; none is no error.
@@ -259,6 +265,7 @@ impl Inner {
             runtime: node.runtime().clone(),
             settings,
             state: Mutex::new(State { directory, listings: BTreeMap::new() }),
+            is_leaving: AtomicBool::new(false),
             counts,
         }
     }
@@ -280,7 +287,10 @@ impl Inner {
     /// Reads a group as it is now. The lock makes one order of all reads, so that an older set
     /// never replaces a newer one.
     fn read_group(&self, group: &Group) {
-        let mut state = self.state.lock();
+        self.read(&mut self.state.lock(), group);
+    }
+
+    fn read(&self, state: &mut State, group: &Group) {
         let cells = pg::get_scoped_members(&SCOPE.to_owned(), &group.name());
         let mut actors = BTreeMap::new();
         for cell in cells {
@@ -290,7 +300,7 @@ impl Inner {
                 actors.insert(pid, cell);
             }
         }
-        self.advance(&mut state, Input::Group(group.clone(), actors));
+        self.advance(state, Input::Group(group.clone(), actors));
     }
 
     fn advance(&self, state: &mut State, input: Input<ActorCell>) {

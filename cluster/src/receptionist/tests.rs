@@ -137,12 +137,16 @@ async fn the_actors_of_a_dead_node_and_of_one_that_leaves_are_forgotten() {
     let count = || here.find(&key).unwrap().len();
     until("all are found", || count() == 3).await;
 
+    let of_c = Receptionist::of(&c);
     let began = a.clock().now();
     b.crash();
     until("those of the dead node are gone", || count() == 2).await;
     assert!(a.clock().now() - began < std::time::Duration::from_secs(3));
     c.leave().await.unwrap();
     assert_eq!(count(), 1, "a goodbye is heard at once");
+    let (late, _) = probe::<Text>().await;
+    let error = of_c.register(&key, &late).unwrap_err();
+    assert_eq!(error, ToolError::Leaving { key: "forgotten".into() });
 }
 
 #[tokio::test(start_paused = true)]
@@ -157,4 +161,25 @@ async fn one_actor_more_than_the_limit_is_refused_by_name() {
     receptionist.register(&key("limit_1"), &one).unwrap();
     let error = receptionist.register(&key("limit_1"), &two).unwrap_err().to_string();
     assert!(error.contains("`limit_1`: `receptionist_actors_max` of 1 is reached"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tools_start_on_a_thread_without_a_runtime() {
+    let place = Place::new();
+    let node = place.start("a").await;
+    let (actor, mut texts) = probe::<Text>().await;
+    let of_thread = node.clone();
+    let thread = std::thread::spawn(move || {
+        let key = key("other_thread");
+        Receptionist::of(&of_thread).register(&key, &actor).unwrap();
+        crate::SingletonProxy::<Text>::of(&of_thread, "other_thread").unwrap();
+        let topic = crate::Topic::<Text>::of(&of_thread, "other_thread").unwrap();
+        topic.subscribe_actor(&actor, |publication| publication.message).unwrap();
+        crate::Router::new(&of_thread, &key).unwrap().send(text("routed")).unwrap();
+        topic.publish(text("published"));
+    });
+    thread.join().unwrap();
+    for expected in ["routed", "published"] {
+        assert_eq!(within("a text", texts.recv()).await, Some(text(expected)));
+    }
 }

@@ -1,6 +1,7 @@
 //! Brings the changes of `pg` and of the members to the directory.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use antiphon_runtime::node::ShutdownPhase;
@@ -12,40 +13,53 @@ use ractor::{
 use super::directory::Input;
 use super::{Group, Inner, SCOPE};
 
-/// Hears of every change of a group. It takes no messages.
+/// Hears of every change of a group, and reads the group. Changes that come in a burst are read
+/// once: they go before the message that starts the reading.
 struct Watcher(Weak<Inner>);
 
-struct Nothing;
+/// Read the groups that have changed.
+struct Read;
 
-impl Message for Nothing {}
+impl Message for Read {}
 
 impl Actor for Watcher {
-    type Msg = Nothing;
-    type State = ();
+    type Msg = Read;
+    type State = BTreeSet<Group>;
     type Arguments = ();
 
     async fn pre_start(
         &self,
-        _: ActorRef<Nothing>,
+        _: ActorRef<Read>,
         (): Self::Arguments,
+    ) -> Result<BTreeSet<Group>, ActorProcessingErr> {
+        Ok(BTreeSet::new())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Read>,
+        _: Read,
+        changed: &mut BTreeSet<Group>,
     ) -> Result<(), ActorProcessingErr> {
+        match self.0.upgrade() {
+            Some(inner) => std::mem::take(changed).iter().for_each(|group| inner.read_group(group)),
+            None => myself.stop(None),
+        }
         Ok(())
     }
 
     async fn handle_supervisor_evt(
         &self,
-        myself: ActorRef<Nothing>,
+        myself: ActorRef<Read>,
         event: SupervisionEvent,
-        (): &mut (),
+        changed: &mut BTreeSet<Group>,
     ) -> Result<(), ActorProcessingErr> {
         let SupervisionEvent::ProcessGroupChanged(change) = event else { return Ok(()) };
-        match self.0.upgrade() {
-            Some(inner) => {
-                if let Some(group) = Group::parse(&change.get_group()) {
-                    inner.read_group(&group);
-                }
+        if let Some(group) = Group::parse(&change.get_group()) {
+            if changed.is_empty() {
+                myself.send_message(Read)?;
             }
-            None => myself.stop(None),
+            changed.insert(group);
         }
         Ok(())
     }
@@ -85,9 +99,13 @@ fn dead(members: &Membership) -> BTreeSet<antiphon_runtime::NodeId> {
 
 /// A node that leaves takes its actors out of all groups first, so that the others send elsewhere
 /// before anything is refused.
-fn end_with(node: &Node, inner: &Arc<Inner>, watcher: &ActorRef<Nothing>) {
+fn end_with(node: &Node, inner: &Arc<Inner>, watcher: &ActorRef<Read>) {
     let (of, me) = (Arc::downgrade(inner), node.id().clone());
+    let leaves = of.clone();
     let leave = move || {
+        if let Some(inner) = leaves.upgrade() {
+            inner.is_leaving.store(true, Ordering::Release);
+        }
         for name in pg::which_scoped_groups(&SCOPE.to_owned()) {
             if Group::parse(&name).is_some_and(|group| group.node == me) {
                 let actors = pg::get_scoped_members(&SCOPE.to_owned(), &name);

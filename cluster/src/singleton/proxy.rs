@@ -71,6 +71,8 @@ impl<M: Message> SingletonProxy<M> {
             has_kept: has_kept.clone(),
             dropped: node.metrics().counters_of("antiphon_singleton_dropped_total"),
         });
+        // the caller may be on a thread without a runtime
+        let _runtime = node.runtime().enter();
         node.spawn("singleton proxy", pump(Arc::downgrade(&inner), present, has_kept));
         Ok(Self { inner })
     }

@@ -67,6 +67,8 @@ impl Singletons {
         });
         if let Some((commands, received)) = started {
             let driver = Driver::new(node, settings, commands);
+            // the caller may be on a thread without a runtime
+            let _runtime = node.runtime().enter();
             node.spawn("singletons", driver.run(received));
             let of = singletons.clone();
             let leave = Box::new(|| Box::pin(async move { of.leave().await }) as _);
