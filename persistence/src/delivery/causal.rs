@@ -23,6 +23,14 @@ pub enum Offered {
     Held,
 }
 
+/// An event that waits for its causes.
+#[derive(Debug, Clone)]
+struct Waiting {
+    event: StoredEvent,
+    /// True when the event was offered before the last [turn](CausalDelivery::turn).
+    is_old: bool,
+}
+
 /// The events that an entity has seen, and the events that wait for their causes.
 ///
 /// Invariants: no waiting event is included in `seen`; at most `waiting_max` events wait, not
@@ -30,7 +38,7 @@ pub enum Offered {
 #[derive(Debug, Clone, Default)]
 pub struct CausalDelivery {
     seen: VersionVector,
-    waiting: BTreeMap<(ReplicaId, u64), StoredEvent>,
+    waiting: BTreeMap<(ReplicaId, u64), Waiting>,
     waiting_max: usize,
     /// The event that was offered last, if it is ready: most events are, and do not enter
     /// `waiting`.
@@ -118,7 +126,8 @@ impl CausalDelivery {
         if !ready && self.waiting.len() >= self.waiting_max {
             return Offered::Full;
         }
-        self.waiting.insert((event.meta.origin.clone(), event.meta.origin_nr()), event);
+        let key = (event.meta.origin.clone(), event.meta.origin_nr());
+        self.waiting.insert(key, Waiting { event, is_old: false });
         if ready { Offered::Ready } else { Offered::Waiting }
     }
 
@@ -209,16 +218,35 @@ impl CausalDelivery {
 
     /// Replaces a waiting event by a newer one of the same number. An origin whose journal went
     /// back, and which an operator let continue, writes its numbers anew: the older event is lost
-    /// there. Returns whether it was replaced.
+    /// there. The same event that comes again is not old any more. Returns whether it was replaced.
     fn replace_older(&mut self, event: StoredEvent) -> bool {
         let key = (event.meta.origin.clone(), event.meta.origin_nr());
-        if let Some(waiting) = self.waiting.get_mut(&key)
-            && waiting.meta.timestamp < event.meta.timestamp
-        {
-            *waiting = event;
+        let Some(waiting) = self.waiting.get_mut(&key) else { return false };
+        let time = waiting.event.meta.timestamp;
+        waiting.is_old &= time > event.meta.timestamp;
+        if time < event.meta.timestamp {
+            waiting.event = event;
             return true;
         }
         false
+    }
+
+    /// Drops the waiting events of other replicas than `own` that were last offered before the turn
+    /// before this one, and returns their origins. They have to be read again: a journal that has
+    /// gone back meanwhile may have given their numbers to other events. Own events stay, since
+    /// only this replica gives their numbers, and not while they wait.
+    pub fn turn(&mut self, own: &ReplicaId) -> Vec<ReplicaId> {
+        let mut dropped = Vec::new();
+        self.waiting.retain(|(origin, _), waiting| {
+            let stays = origin == own || !waiting.is_old;
+            if !stays {
+                dropped.push(origin.clone());
+            }
+            stays
+        });
+        dropped.dedup();
+        self.waiting.values_mut().for_each(|waiting| waiting.is_old = true);
+        dropped
     }
 
     /// The next event that can be applied now, noted as seen. Its concurrent flag is true when this
@@ -229,9 +257,9 @@ impl CausalDelivery {
             None => {
                 // only the first event of each origin can be the next one
                 let mut waiting = self.waiting.iter();
-                let (key, _) = waiting.find(|(_, event)| self.is_ready(event))?;
+                let (key, _) = waiting.find(|(_, waiting)| self.is_ready(&waiting.event))?;
                 let key = key.clone();
-                self.waiting.remove(&key).expect("found above")
+                self.waiting.remove(&key).expect("found above").event
             }
         };
         self.see(&mut event);

@@ -172,6 +172,23 @@ fn a_newer_event_of_a_waiting_number_is_taken_at_once_when_it_is_ready() {
 }
 
 #[test]
+fn an_event_that_waits_through_two_turns_has_to_be_read_again() {
+    let mut delivery = CausalDelivery::new(VersionVector::new(), 10);
+    let (own, c1) = (replica("C"), event("C", &[("A", 1), ("C", 1)]));
+    let b1 = event("B", &[("A", 1), ("B", 1)]);
+    assert_eq!(delivery.offer(b1.clone()), Offered::Waiting);
+    assert_eq!(delivery.offer(c1), Offered::Waiting);
+    assert!(delivery.turn(&own).is_empty());
+    // its journal still has the event
+    assert_eq!(delivery.offer(b1.clone()), Offered::Duplicate);
+    assert!(delivery.turn(&own).is_empty());
+    assert_eq!(delivery.turn(&own), [replica("B")]);
+    assert_eq!(delivery.offer(event("A", &[("A", 1)])), Offered::Ready);
+    assert_eq!(drain(&mut delivery), ["A1", "C1"]);
+    assert_eq!(delivery.offer(b1), Offered::Ready);
+}
+
+#[test]
 #[should_panic(expected = "event 1 would be numbered twice")]
 fn no_own_event_is_numbered_while_one_waits() {
     let mut delivery = CausalDelivery::new(VersionVector::new(), 10);

@@ -125,8 +125,8 @@ counters! {
     commands_doubted,
     /// Events dropped because they were applied before, or waited already.
     events_duplicate,
-    /// Events dropped because too many waited for their causes (`waiting_events_max`); they are
-    /// read again.
+    /// Events dropped because too many waited for their causes (`waiting_events_max`), or because
+    /// they waited for more than three seconds; they are read again.
     waiting_overflows,
     /// Events dropped because too many were on their way to the entity, or came while it recovered
     /// (`arrivals_max`), or because it recovered for more than three seconds; they are read again.

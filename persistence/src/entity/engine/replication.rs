@@ -8,6 +8,10 @@
 //! - a command waits for events that its session has seen;
 //! - a doubted replica must be asked.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::doubts::Doubts;
 use super::holding::Holding;
 use super::inbox::Inbox;
@@ -31,11 +35,17 @@ const CAUSELESS_MAX: u8 = 8;
 const CAUSES_MISSING: &str =
     "its events wait for others that were deleted there, or that only another replica has";
 
+/// Time after which a waiting event is old, and half of the time after which it is read again: as
+/// for [arrivals](super::away), its number may be another event's by then.
+const TURN_INTERVAL: Duration = Duration::from_millis(1500);
+
 /// The other replicas of an entity at work, and what is not done yet about their events.
 pub(super) struct Replication {
     pub(super) peers: Peers,
     pub(super) holding: Holding,
     pub(super) doubts: Doubts,
+    /// The time of the last turn of the events that wait for their causes.
+    turned_at: Instant,
 }
 
 /// The progress that a page of another replica's stream has brought.
@@ -51,6 +61,30 @@ struct Progress {
 }
 
 impl Replication {
+    pub(super) fn new(now: Now, peers: Peers, holding: Holding, doubts: Doubts) -> Self {
+        Self { peers, holding, doubts, turned_at: now.instant }
+    }
+
+    /// Drops the events that have waited for too long, and reads the journals of their origins.
+    fn drop_old<E: EventSourced>(&mut self, shared: &Shared<E>, now: Now, stream: &mut Stream<E>) {
+        let delivery = &mut stream.applied.delivery;
+        let since = now.instant - self.turned_at;
+        let waiting = delivery.waiting_count();
+        if waiting > 0 && since < TURN_INTERVAL {
+            return;
+        }
+        self.turned_at = now.instant;
+        let own = shared.id.replica_id();
+        let first = delivery.turn(own);
+        let second = (since >= 2 * TURN_INTERVAL).then(|| delivery.turn(own));
+        for origin in first.iter().chain(second.iter().flatten()) {
+            self.peers.known(origin).at_start = true;
+            self.peers.look_again();
+        }
+        let dropped = waiting - delivery.waiting_count();
+        EntityCounters::add(&shared.counters.waiting_overflows, dropped);
+    }
+
     fn intake<'a, E: EventSourced>(
         &'a mut self,
         shared: &'a Shared<E>,
@@ -58,7 +92,7 @@ impl Replication {
         stream: &'a mut Stream<E>,
         group: Vec<StoredEvent>,
     ) -> Intake<'a, E> {
-        let Self { peers, holding, doubts } = self;
+        let Self { peers, holding, doubts, .. } = self;
         let applied = &mut stream.applied;
         Intake { shared, now, applied, peers, holding, doubts, group, wants_snapshot: false }
     }
@@ -71,6 +105,7 @@ impl Replication {
         stream: &mut Stream<E>,
         events: Vec<StoredEvent>,
     ) {
+        self.drop_old(shared, now, stream);
         let mut intake = self.intake(shared, now, stream, Vec::new());
         for event in events {
             intake.offer(event);
@@ -89,6 +124,7 @@ impl Replication {
         replica: &ReplicaId,
         result: Result<ReplayPage>,
     ) {
+        self.drop_old(shared, now, stream);
         let peer = self.peers.read_ended(replica);
         if std::mem::take(&mut peer.is_anew_due) {
             // the page is of the rows behind the position before
@@ -255,7 +291,7 @@ impl Replication {
         if !stream.has_room(shared) {
             return;
         }
-        let Self { peers, holding, doubts } = self;
+        let Self { peers, holding, doubts, .. } = self;
         let gaps = stream.applied.delivery.waiting_origins();
         let is_behind = gaps.contains(shared.id.replica_id());
         let is_needed = |replica: &ReplicaId| {

@@ -59,7 +59,7 @@ impl<E: EventSourced> Running<E> {
         stream.signal(shared, &Signal::RecoveryCompleted);
         firing::begin(shared, now, &mut stream, actions);
         stream.recovered(shared, since, &peers);
-        let replication = Replication { peers, holding, doubts };
+        let replication = Replication::new(now, peers, holding, doubts);
         Self { stream, replication, commands: Commands::new(), timers: Timers::new() }
     }
 

@@ -5,6 +5,7 @@
 //! text of all crates, and every metric that another page names. [`Metrics`](super::Metrics) takes
 //! the text and the labels of a family from here (`counters_of` and its neighbours).
 
+mod actors;
 mod entry;
 mod gate;
 mod http;
@@ -33,6 +34,7 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 pub const AREAS: &[Area] = &[
     Area { title: "Members, leases and places", entries: node::ENTRIES },
     Area { title: "Links between nodes", entries: gate::ENTRIES },
+    Area { title: "Sessions of plain actors", entries: actors::ENTRIES },
     Area { title: "The HTTP interface", entries: http::ENTRIES },
     Area { title: "Entities, shards and replication", entries: sharding::ENTRIES },
     Area { title: "Tools of plain actors", entries: tools::ENTRIES },
