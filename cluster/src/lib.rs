@@ -11,3 +11,4 @@ mod settings;
 
 pub use actors::Actors;
 pub use settings::ActorSettings;
+pub use {ractor, ractor_cluster};
