@@ -49,6 +49,8 @@ pub mod app;
 mod builder;
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "actors")]
+pub mod cluster;
 mod embedded;
 #[cfg(doctest)]
 mod guide;
@@ -65,8 +67,6 @@ pub mod testkit;
 
 pub use address::host_and_port;
 pub use antiphon_base as base;
-#[cfg(feature = "actors")]
-pub use antiphon_cluster as cluster;
 pub use antiphon_persistence as persistence;
 pub use antiphon_runtime as runtime;
 pub use antiphon_sharding as sharding;

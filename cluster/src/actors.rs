@@ -9,10 +9,10 @@ use antiphon_runtime::{Node, NodeId, ShutdownPhase};
 use parking_lot::Mutex;
 use ractor::rpc::CallResult;
 use ractor::{ActorCell, ActorId, ActorRef, Message, MessagingErr, RpcReplyPort};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::metrics::SessionMetrics;
-use crate::sessions::{Fact, Known, PURPOSE, Shell, ShellParts};
+use crate::sessions::{FACTS_MAX, Fact, Known, PURPOSE, Shell, ShellParts};
 use crate::settings::ActorSettings;
 
 /// The node whose actors this process has: ractor's registry and groups are those of the process.
@@ -34,6 +34,56 @@ static OWNER: Mutex<Option<NodeId>> = Mutex::new(None);
 ///   at once, with new references. Send a message that asks the actor to end.
 /// - `ractor::registry` knows the names of local actors only.
 /// - Mailboxes have no bound: who calls waits for the answer, who casts has to be moderate.
+///
+/// ```no_run
+/// use antiphon_cluster::Actors;
+/// use antiphon_runtime::Node;
+/// use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, pg};
+/// use ractor_cluster::RactorClusterMessage;
+/// use std::time::Duration;
+///
+/// #[derive(RactorClusterMessage)]
+/// enum Work {
+///     #[rpc]
+///     Square(u64, RpcReplyPort<u64>),
+/// }
+///
+/// struct Worker;
+///
+/// impl Actor for Worker {
+///     type Msg = Work;
+///     type State = ();
+///     type Arguments = ();
+///
+///     async fn pre_start(&self, _: ActorRef<Work>, (): ()) -> Result<(), ActorProcessingErr> {
+///         Ok(())
+///     }
+///
+///     async fn handle(
+///         &self,
+///         _: ActorRef<Work>,
+///         work: Work,
+///         (): &mut (),
+///     ) -> Result<(), ActorProcessingErr> {
+///         let Work::Square(number, reply) = work;
+///         Ok(reply.send(number * number)?)
+///     }
+/// }
+///
+/// # async fn on(node: Node) -> antiphon_base::Result<()> {
+/// let actors = Actors::of(&node)?;
+/// // at each node: a worker that all nodes see
+/// let (worker, _) = Actor::spawn(None, Worker, ()).await.expect("a worker");
+/// pg::join("workers".into(), vec![worker.get_cell()]);
+/// // at any node: the workers of all nodes
+/// for worker in pg::get_members(&"workers".into()) {
+///     let worker: ActorRef<Work> = worker.into();
+///     let square = actors.call(&worker, |reply| Work::Square(3, reply), Duration::from_secs(1));
+///     assert_eq!(square.await?, 9);
+/// }
+/// # Ok::<(), antiphon_base::Error>(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Actors {
     inner: Arc<Inner>,
@@ -67,50 +117,85 @@ impl Drop for Claim {
     }
 }
 
+/// The sessions of a node, once they were started.
+#[derive(Default)]
+struct Slot(Mutex<Option<Actors>>);
+
+fn slot(node: &Node) -> Arc<Slot> {
+    node.extension(Arc::<Slot>::default)
+}
+
+/// Ends all sessions at the goodbye of the node.
+async fn say_goodbye(facts: mpsc::Sender<Fact>) {
+    let (done, ended) = oneshot::channel();
+    if facts.send(Fact::Goodbye(done)).await.is_ok() {
+        let _ = ended.await;
+    }
+}
+
 impl Actors {
-    /// Opens sessions with all members, and keeps them until the node ends. At the goodbye of the
-    /// node they end after its shards have moved, so that entities can tell actors until then.
-    ///
-    /// Cancellation: a call that is dropped has started nothing.
+    /// The sessions of a node: those that [`Self::start`] has started, or new ones with the default
+    /// of each setting.
     ///
     /// # Errors
-    /// `Rejected` when a setting is wrong, the process has sessions already, or the transport has
-    /// no streams, as that in memory of tests and simulations.
-    pub async fn start(node: &Node, settings: ActorSettings) -> Result<Self> {
+    /// As [`Self::start`].
+    pub fn of(node: &Node) -> Result<Self> {
+        let slot = slot(node);
+        let mut slot = slot.0.lock();
+        if let Some(actors) = &*slot {
+            return Ok(actors.clone());
+        }
+        Ok(slot.insert(Self::begin(node, ActorSettings::default())?).clone())
+    }
+
+    /// Opens sessions with all members, and keeps them until the node ends. At the goodbye of the
+    /// node they end after its shards have moved, so that entities can tell actors until then. With
+    /// `enabled = false`, there are none, and only local actors are seen.
+    ///
+    /// # Errors
+    /// `Rejected` when a setting is wrong, the node has sessions already, another node of the
+    /// process has, or the transport has no streams, as that in memory of tests and simulations.
+    pub fn start(node: &Node, settings: ActorSettings) -> Result<Self> {
+        let slot = slot(node);
+        let mut slot = slot.0.lock();
+        if slot.is_some() {
+            return Err(Error::rejected(format!(
+                "plain actors of `{}`: they were started already: start them before the first use",
+                node.id()
+            )));
+        }
+        Ok(slot.insert(Self::begin(node, settings)?).clone())
+    }
+
+    fn begin(node: &Node, settings: ActorSettings) -> Result<Self> {
         settings.validate()?;
-        let claim = Claim::of(node.id())?;
+        settings.tools.clone().install(node)?;
         let metrics = SessionMetrics::new(node.metrics());
         let known = Arc::new(Known::default());
-        let is_enabled = settings.enabled;
         let inner = Inner { node: node.clone(), metrics: metrics.clone(), known: known.clone() };
-        if !is_enabled {
-            return Ok(Self { inner: Arc::new(inner) });
+        let actors = Self { inner: Arc::new(inner) };
+        if !settings.enabled {
+            return Ok(actors);
         }
         // a transport without streams is refused before anything begins
         node.gate().accept_streams(PURPOSE, None)?;
-        let (shell, facts) =
-            Shell::start(ShellParts { node: node.clone(), settings, metrics, known }).await?;
-        let tell = shell.facts();
-        let goodbye = tell.clone();
+        let claim = Claim::of(node.id())?;
+        let (facts, received) = mpsc::channel(FACTS_MAX);
+        let tell = facts.clone();
         let taken = Arc::new(move |stream| drop(tell.try_send(Fact::Taken(stream))));
         node.gate().accept_streams(PURPOSE, Some(taken))?;
+        let goodbye = facts.clone();
         node.on_shutdown(
             ShutdownPhase::LeaveTable,
             "sessions of plain actors",
-            Box::new(move || {
-                Box::pin(async move {
-                    let (done, ended) = oneshot::channel();
-                    if goodbye.send(Fact::Goodbye(done)).await.is_ok() {
-                        let _ = ended.await;
-                    }
-                })
-            }),
+            Box::new(move || Box::pin(say_goodbye(goodbye))),
         );
+        let parts = ShellParts { node: node.clone(), settings, metrics, known };
         node.spawn("sessions of plain actors", async move {
             let _claim = claim;
-            shell.run(facts).await;
+            Shell::run(parts, (facts, received)).await;
         });
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(actors)
     }
 
     /// The node.

@@ -6,6 +6,8 @@ use antiphon_base::bounds::{self, HOUR};
 use antiphon_base::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::ToolSettings;
+
 /// Limits of the sessions over which plain actors of different nodes reach each other. Plain
 /// values; the defaults fit most.
 ///
@@ -51,6 +53,8 @@ pub struct ActorSettings {
     /// Time between two looks whether a wait or a probe is due.
     #[serde(with = "antiphon_base::time::text")]
     pub tick_interval: Duration,
+    /// Limits of the receptionist, of topics, of singletons and of routers.
+    pub tools: ToolSettings,
 }
 
 impl Default for ActorSettings {
@@ -65,6 +69,7 @@ impl Default for ActorSettings {
             probe_timeout: Duration::from_millis(500),
             probe_misses_max: 3,
             tick_interval: Duration::from_millis(50),
+            tools: ToolSettings::default(),
         }
     }
 }
@@ -90,6 +95,8 @@ impl ActorSettings {
         bounds::duration("probe_interval", self.probe_interval, millisecond..=HOUR)?;
         bounds::duration("probe_timeout", self.probe_timeout, millisecond..=HOUR)?;
         bounds::number("probe_misses_max", self.probe_misses_max.into(), 1..=1000)?;
-        bounds::duration("tick_interval", self.tick_interval, millisecond..=HOUR)
+        bounds::duration("tick_interval", self.tick_interval, millisecond..=HOUR)?;
+        let of_table = |error: Error| error.to_string().replacen('`', "`tools.", 1);
+        self.tools.validate().map_err(|error| Error::rejected(of_table(error)))
     }
 }

@@ -19,4 +19,4 @@ mod outbound;
 mod server;
 mod shell;
 
-pub(crate) use shell::{Fact, Known, PURPOSE, Shell, ShellParts};
+pub(crate) use shell::{FACTS_MAX, Fact, Known, PURPOSE, Shell, ShellParts};

@@ -22,7 +22,7 @@ use crate::settings::ActorSettings;
 pub(crate) const PURPOSE: &str = "ractor_cluster 0.16";
 
 /// Facts that wait for the shell. Streams that find no room end, and are opened again.
-const FACTS_MAX: usize = 1024;
+pub(crate) const FACTS_MAX: usize = 1024;
 
 /// A fact for the shell.
 pub(crate) enum Fact {
@@ -83,14 +83,11 @@ pub(crate) struct Shell {
 }
 
 impl Shell {
-    /// Starts the server of the sessions. Returns the shell and its facts.
+    /// Starts the server of the sessions.
     ///
     /// # Errors
     /// `Bug` when the actor does not start.
-    pub(crate) async fn start(
-        parts: ShellParts,
-    ) -> antiphon_base::Result<(Self, mpsc::Receiver<Fact>)> {
-        let (facts, received) = mpsc::channel(FACTS_MAX);
+    async fn start(parts: ShellParts, facts: mpsc::Sender<Fact>) -> antiphon_base::Result<Self> {
         let started = Actor::spawn(None, Server, facts.clone()).await;
         let (server, _) = started.map_err(|error| {
             antiphon_base::Error::bug(format!("the server of plain actors: {error}"))
@@ -104,7 +101,7 @@ impl Shell {
             probe_neighbours_max: usize::MAX,
             probe_grace: settings.probe_timeout,
         };
-        let shell = Self {
+        Ok(Self {
             core: Core::new(me.clone(), CoreSettings { retry_min, retry_max }),
             detector: FailureDetector::new(me, detector),
             server,
@@ -113,17 +110,21 @@ impl Shell {
             waiting: BTreeMap::new(),
             running: BTreeMap::new(),
             parts,
-        };
-        Ok((shell, received))
+        })
     }
 
-    /// The way to tell the shell facts.
-    pub(crate) fn facts(&self) -> mpsc::Sender<Fact> {
-        self.facts.clone()
+    /// Runs until the node ends. `facts` is the other end of `received`.
+    pub(crate) async fn run(
+        parts: ShellParts,
+        (facts, received): (mpsc::Sender<Fact>, mpsc::Receiver<Fact>),
+    ) {
+        match Self::start(parts, facts).await {
+            Ok(shell) => shell.take_all(received).await,
+            Err(error) => tracing::error!(%error, "this node has no plain actors of others"),
+        }
     }
 
-    /// Runs until the node ends.
-    pub(crate) async fn run(mut self, mut facts: mpsc::Receiver<Fact>) {
+    async fn take_all(mut self, mut facts: mpsc::Receiver<Fact>) {
         let mut members = self.parts.node.members();
         members.mark_changed();
         let mut ticks = tokio::time::interval(self.parts.settings.tick_interval);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use antiphon::app::{Host, axum};
-use antiphon::cluster::Receptionist;
 use antiphon::cluster::ractor::{Actor, ActorRef, ActorStatus};
+use antiphon::cluster::{Receptionist, actors};
 use antiphon::prelude::*;
 use axum::Router;
 use axum::extract::{Path, State};
@@ -33,8 +33,10 @@ struct Chat {
 /// The routes of the chat.
 ///
 /// # Errors
-/// None.
+/// As [`actors`].
 pub fn routes(host: &Host) -> Result<Router> {
+    // the sessions to the other nodes, over which members are found
+    actors(host.node())?;
     let chat = Chat {
         host: host.clone(),
         receptionist: Receptionist::of(host.node()),
