@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use antiphon::app::{Host, axum};
 use antiphon::cluster::ractor::{Actor, ActorRef, ActorStatus};
-use antiphon::cluster::{Receptionist, actors};
+use antiphon::cluster::{Receptionist, SingletonProxy, actors};
 use antiphon::prelude::*;
 use axum::Router;
 use axum::extract::{Path, State};
@@ -14,10 +15,12 @@ use axum::routing::get;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::{Line, Member, Outbox, Room, members};
+use crate::{Guests, Line, Member, Outbox, Room, guests, members};
 
 /// The most members of one node.
 pub const MEMBERS_MAX: usize = 1000;
+/// The time limit of a call of the singleton.
+const LIMIT: Duration = Duration::from_secs(2);
 
 type Joined = BTreeMap<(String, String), (ActorRef<Line>, Outbox)>;
 type Answered = (StatusCode, axum::Json<Value>);
@@ -26,6 +29,7 @@ type Answered = (StatusCode, axum::Json<Value>);
 struct Chat {
     host: Host,
     receptionist: Receptionist,
+    guests: SingletonProxy<Guests>,
     /// The members of this node, by room and name.
     joined: Arc<Mutex<Joined>>,
 }
@@ -40,9 +44,11 @@ pub fn routes(host: &Host) -> Result<Router> {
     let chat = Chat {
         host: host.clone(),
         receptionist: Receptionist::of(host.node()),
+        guests: guests(host.node()).map_err(|error| Error::rejected(error.to_string()))?,
         joined: Arc::default(),
     };
     Ok(Router::new()
+        .route("/guests", get(desk).post(name))
         .route("/rooms/{room}/members", get(count))
         .route("/rooms/{room}/members/{name}", get(lines).post(join).delete(leave))
         .with_state(chat))
@@ -54,6 +60,22 @@ fn answer(status: StatusCode, body: Value) -> Answered {
 
 fn refused(error: impl std::fmt::Display) -> Answered {
     answer(StatusCode::BAD_REQUEST, json!({ "error": error.to_string() }))
+}
+
+/// Whether the singleton runs on this node.
+async fn desk(State(chat): State<Chat>) -> Answered {
+    let is_here = chat.guests.actor().is_some_and(|actor| actor.get_id().is_local());
+    answer(StatusCode::OK, json!({ "here": is_here }))
+}
+
+/// A name that nobody else gets.
+async fn name(State(chat): State<Chat>) -> Answered {
+    match chat.guests.call(LIMIT, Guests::Name).await {
+        Ok(name) => answer(StatusCode::OK, json!(name)),
+        Err(error) => {
+            answer(StatusCode::SERVICE_UNAVAILABLE, json!({ "error": error.to_string() }))
+        }
+    }
 }
 
 /// The number of members of a room, on all nodes.
