@@ -5,6 +5,8 @@ mod faults;
 mod figures;
 mod node;
 mod support;
+mod tool_orders;
+mod tools;
 
 use support::Nodes;
 

@@ -13,6 +13,8 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, pg, registry};
 use ractor_cluster::RactorClusterMessage;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
+use crate::tool_orders::ToolOrders;
+
 /// The sign in front of the answers, apart from the lines of the test harness.
 pub(crate) const ANSWER: &str = "@";
 const PLACE: &str = "p";
@@ -86,7 +88,8 @@ pub(crate) async fn run(name: &str, journal: &str, address: &str) {
     let actors = Actors::start(&node, settings).expect("actors");
     answer(&port.to_string());
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    let mut orders = Orders { node, actors };
+    let tools = ToolOrders::new(node.clone());
+    let mut orders = Orders { node, actors, tools };
     while let Ok(Some(line)) = lines.next_line().await {
         let words: Vec<&str> = line.split(' ').collect();
         let told = orders.obey(&words).await;
@@ -132,11 +135,13 @@ async fn start(name: &str, journal: &str, address: &str) -> (Node, u16) {
 struct Orders {
     node: Node,
     actors: Actors,
+    tools: ToolOrders,
 }
 
 impl Orders {
     async fn obey(&mut self, words: &[&str]) -> String {
         match words {
+            ["tool", order @ ..] => self.tools.obey(order).await,
             ["sessions"] => self.actors.sessions().borrow().len().to_string(),
             ["members", group] => pg::get_members(&(*group).to_owned()).len().to_string(),
             ["groups"] => pg::which_groups().len().to_string(),
