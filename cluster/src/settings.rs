@@ -29,7 +29,8 @@ pub struct ActorSettings {
     pub enabled: bool,
     /// Limit of the bytes of one message between two nodes, with its address. A longer one is
     /// dropped before it leaves, counted and logged; its sender is not told, and a call runs into
-    /// its time limit. Must be the same on all nodes: a node ends the session when it receives more.
+    /// its time limit. Must be the same on all nodes: a node that receives more ends the
+    /// session.
     pub frame_bytes_max: usize,
     /// Limit of the bytes that wait for one member. Beyond, messages are dropped and counted; what
     /// keeps the groups in step is kept, up to twice the limit: then the session begins anew.
@@ -64,7 +65,7 @@ impl Default for ActorSettings {
             frame_bytes_max: 4 * 1024 * 1024,
             queue_bytes_max: 64 * 1024 * 1024,
             retry_min: Duration::from_millis(50),
-            retry_max: Duration::from_secs(2),
+            retry_max: Duration::from_secs(5),
             probe_interval: Duration::from_millis(300),
             probe_timeout: Duration::from_millis(500),
             probe_misses_max: 3,

@@ -1,5 +1,4 @@
-//! Figures for `docs/benchmarks.md`; in release, one at a time:
-//! `cargo test --release -p antiphon-cluster --test processes figures -- --ignored --nocapture --test-threads 1`.
+//! Figures for `docs/benchmarks.md`, which has the command.
 
 use antiphon_base::time::{Clock, SystemClock};
 
@@ -45,7 +44,7 @@ fn ten_thousand_groups_and_a_thousand_actors() {
         println!("node {index}: {} KiB more", nodes.number(index, "memory") - before);
     }
     let began = SystemClock.now();
-    nodes.nodes[1].proxy.cut();
+    nodes.nodes[1].proxy.cut_streams();
     nodes.until(1, "metric antiphon_actors_sessions_total", 3);
     nodes.until(1, "sessions", 2);
     nodes.until(1, "members many-9999", 1);

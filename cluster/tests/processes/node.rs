@@ -165,7 +165,8 @@ impl Orders {
             }
             ["metric", name] => {
                 let text = self.node.metrics().text();
-                let line = text.lines().find_map(|line| line.strip_prefix(name));
+                let values = text.lines().filter_map(|line| line.strip_prefix(name));
+                let line = values.into_iter().find(|value| value.starts_with(' '));
                 line.map_or("0", str::trim).to_owned()
             }
             ["memory"] => memory(),

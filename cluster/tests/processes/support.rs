@@ -147,15 +147,21 @@ impl Nodes {
 pub(crate) struct Proxy {
     address: SocketAddr,
     target: Arc<Mutex<Option<u16>>>,
-    open: Arc<Mutex<Vec<TcpStream>>>,
+    open: Arc<Mutex<Vec<Open>>>,
+}
+
+/// One end of a connection through a proxy.
+struct Open {
+    /// True for a stream of bytes, false for a link.
+    is_stream: bool,
+    end: TcpStream,
 }
 
 impl Proxy {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
-        let (target, open): (Arc<Mutex<Option<u16>>>, Arc<Mutex<Vec<TcpStream>>>) =
-            Default::default();
+        let (target, open): (Arc<Mutex<Option<u16>>>, Arc<Mutex<Vec<Open>>>) = Default::default();
         let (to, kept) = (target.clone(), open.clone());
         std::thread::spawn(move || {
             for near in listener.incoming().map_while(Result::ok) {
@@ -165,7 +171,9 @@ impl Proxy {
                 let [Ok(near_in), Ok(far_in), Ok(near_kept), Ok(far_kept)] = copies else {
                     continue;
                 };
-                kept.lock().extend([near_kept, far_kept]);
+                let is_stream = is_stream(&near_in);
+                let ends = [near_kept, far_kept].map(|end| Open { is_stream, end });
+                kept.lock().extend(ends);
                 pump(near_in, far);
                 pump(far_in, near);
             }
@@ -175,10 +183,27 @@ impl Proxy {
 
     /// Breaks all connections to the node; new ones can be made.
     pub(crate) fn cut(&self) {
-        for stream in self.open.lock().drain(..) {
-            let _ = stream.shutdown(Shutdown::Both);
+        for Open { end, .. } in self.open.lock().drain(..) {
+            let _ = end.shutdown(Shutdown::Both);
         }
     }
+
+    /// Breaks the streams, and no links.
+    pub(crate) fn cut_streams(&self) {
+        self.open.lock().retain(|open| {
+            if open.is_stream {
+                let _ = open.end.shutdown(Shutdown::Both);
+            }
+            !open.is_stream
+        });
+    }
+}
+
+/// Returns whether a connection is a stream, by the version in the first hello.
+fn is_stream(connection: &TcpStream) -> bool {
+    let mut head = [0; 10];
+    while connection.peek(&mut head).is_ok_and(|read| read > 0 && read < head.len()) {}
+    head[8] == 4
 }
 
 fn pump(mut from: TcpStream, mut to: TcpStream) {

@@ -96,8 +96,8 @@ pub trait Transport: Send + Sync + 'static {
     ///
     /// # Errors
     /// `Rejected` when the node is no member or has a smaller id, or when the transport has no
-    /// streams; otherwise `Unavailable` or `Timeout`: try again later. A node that takes no stream
-    /// of this purpose, such as one of an earlier version, closes the connection.
+    /// streams; otherwise `Unavailable` or `Timeout`: try again later, also when the node takes no
+    /// stream of this purpose, or is of an earlier version.
     fn open_stream(&self, _node: &NodeId, _address: &str, _purpose: &'static str) -> OpeningStream {
         Box::pin(std::future::ready(Err(no_streams())))
     }

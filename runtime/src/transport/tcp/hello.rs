@@ -13,7 +13,8 @@
 //!
 //! All numbers are little-endian. The side that dials a stream, and no link, says version 4, and
 //! after its id the length of the stream's purpose (u16) and the purpose; the other side answers as
-//! for a link. So a node of an earlier version refuses a stream by its version, and has links still.
+//! for a link. So a node of an earlier version refuses a stream by its version, and keeps its
+//! links.
 //!
 //! - A proof covers both hellos and the side, so it is good for this connection and this side only:
 //!   a proof that was made for another connection, or by the same side, is refused.

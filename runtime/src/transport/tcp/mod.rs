@@ -14,6 +14,7 @@
 mod accepted;
 mod admission;
 mod endpoints;
+mod greeting;
 mod hello;
 mod refusal;
 mod settings;

@@ -8,11 +8,16 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 
 use super::accepted::Seat;
-use super::hello::Greeted;
+use super::greeting::Secured;
+use super::hello::{Greeted, Side};
 use super::refusal::{Reason, Refused};
-use super::transport::{Secured, TcpTransport};
+use super::transport::TcpTransport;
 use crate::transport::{Stream, StreamAcceptor, StreamEnd, TransportHandler};
 use crate::{Error, NodeId, Result};
+
+/// The first byte of a stream, of the side that takes it: the greeting is over before that side
+/// looks at the purpose.
+const TAKEN: u8 = 1;
 
 /// The streams of a transport.
 #[derive(Default)]
@@ -147,19 +152,25 @@ impl TcpTransport {
         node: &NodeId,
         purpose: &'static str,
     ) -> Result<(Greeted, Secured)> {
-        let dialled = self.greet_in_time(connection, Some(purpose), true, &mut None).await;
-        let (greeted, connection) = dialled.map_err(|Refused(reason, error)| match reason {
-            Reason::Closed => Error::unavailable(format!(
-                "`{node}` takes no stream for {purpose}: it is of an earlier version, or does not know this node yet"
-            ))
-            .with_source(error),
-            _ => error,
+        let side = (Side::Dials, Some(purpose));
+        let dialled = self.greeter().greet(connection, side, &mut None).await;
+        let (greeted, mut connection) = dialled.map_err(|Refused(reason, error)| {
+            if reason == Reason::Closed { not_taken(node, purpose, error) } else { error }
         })?;
         if greeted.id != *node {
             let why = format!("`{}` answers at the address of `{node}`", greeted.id);
             return Err(Error::unavailable(why));
         }
         self.may_connect(&greeted)?;
+        let limit = self.handshake_timeout();
+        let taken = tokio::time::timeout(limit, connection.read_u8()).await;
+        let taken = taken.map_err(|_| {
+            let why = format!("`{node}` has not taken a stream for {purpose} within {limit:?}");
+            Error::timeout(why)
+        })?;
+        taken.map_err(|error| {
+            not_taken(node, purpose, Error::unavailable("the connection ended").with_source(error))
+        })?;
         Ok((greeted, connection))
     }
 
@@ -168,7 +179,7 @@ impl TcpTransport {
         &self,
         greeted: Greeted,
         purpose: &str,
-        connection: Secured,
+        mut connection: Secured,
         seat: &Seat,
     ) -> std::result::Result<(), Refused> {
         let id = greeted.id.clone();
@@ -190,6 +201,8 @@ impl TcpTransport {
             return refused(Reason::Stream, Error::rejected(why));
         };
         seat.streams(&id, purpose)?;
+        let said = connection.write_u8(TAKEN).await;
+        said.map_err(|error| Refused(Reason::Closed, Error::unavailable(error.to_string())))?;
         let stream = stream_of(id, connection);
         // its drop ends the stream, also when this connection gives way to another
         let running = self.streams().begin(&stream, greeted.place, purpose);
@@ -197,6 +210,13 @@ impl TcpTransport {
         running.end.ended().await;
         Ok(())
     }
+}
+
+fn not_taken(node: &NodeId, purpose: &str, error: Error) -> Error {
+    Error::unavailable(format!(
+        "`{node}` takes no stream for {purpose}: it has none of this purpose, is of an earlier version, or does not know this node yet"
+    ))
+    .with_source(error)
 }
 
 fn stream_of(node: NodeId, connection: Secured) -> Stream {

@@ -14,17 +14,17 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinHandle;
-use tokio_rustls::TlsStream;
 
+use super::TcpSettings;
 use super::accepted::{Accepted, Seat};
 use super::endpoints::{Endpoint, Endpoints, Outgoing};
-use super::hello::Greeted;
+use super::greeting::{Greeter, Secured};
+use super::hello::{Greeted, Side};
 use super::refusal::{Reason, Refused};
-use super::socket::{self, is_descriptor_limit, listen, tune};
+use super::socket::{self, is_descriptor_limit, listen};
 use super::stream::{self, Ended};
 use super::streams::Streams;
 use super::tls::Credentials;
-use super::{TcpSettings, hello, tls};
 use crate::certificates::now;
 use crate::transport::{
     OpeningStream, PURPOSE_BYTES_MAX, Protection, SendError, StreamAcceptor, Transport,
@@ -83,6 +83,16 @@ impl TcpTransport {
 
     pub(super) fn id(&self) -> &NodeId {
         &self.me
+    }
+
+    /// This side of all connections, as it greets.
+    pub(super) fn greeter(&self) -> Greeter<'_> {
+        let credentials = self.credentials.as_ref();
+        Greeter { me: &self.me, settings: &self.settings, credentials }
+    }
+
+    pub(super) fn handshake_timeout(&self) -> Duration {
+        self.settings.handshake_timeout
     }
 
     pub(super) fn streams(&self) -> &Arc<Streams> {
@@ -168,7 +178,8 @@ impl TcpTransport {
     ) -> Result<(), Refused> {
         let mut claimed = None;
         // only the side that dials knows whom to expect
-        let greeted = self.greet_in_time(stream, None, expected.is_some(), &mut claimed).await;
+        let side = if expected.is_some() { Side::Dials } else { Side::Accepts };
+        let greeted = self.greeter().greet(stream, (side, None), &mut claimed).await;
         let (greeted, stream) = greeted.inspect_err(|Refused(reason, error)| {
             self.count(seat, *reason);
             if let Some(claimed) = &claimed {
@@ -226,45 +237,6 @@ impl TcpTransport {
             seat.greeted(id)?;
         }
         Ok(endpoints.connected(id, place))
-    }
-
-    /// Greets the other side of a connection within `handshake_timeout`. `purpose` is that of a
-    /// stream that this side dials.
-    pub(super) async fn greet_in_time(
-        &self,
-        stream: TcpStream,
-        purpose: Option<&str>,
-        dials: bool,
-        claimed: &mut Option<NodeId>,
-    ) -> Result<(Greeted, Secured), Refused> {
-        tune(&stream, self.settings.user_timeout);
-        let side = if dials { hello::Side::Dials } else { hello::Side::Accepts };
-        let greeting = self.greet(stream, (side, purpose), claimed);
-        let limit = self.settings.handshake_timeout;
-        tokio::time::timeout(limit, greeting).await.unwrap_or_else(|_| {
-            let why = format!("no hello within {limit:?} (`handshake_timeout`)");
-            Err(Refused(Reason::Timeout, Error::timeout(why)))
-        })
-    }
-
-    /// Encrypts the connection if this node has certificates, and greets. Returns the other side,
-    /// which certificates prove.
-    async fn greet(
-        &self,
-        mut stream: TcpStream,
-        side: (hello::Side, Option<&str>),
-        claimed: &mut Option<NodeId>,
-    ) -> Result<(Greeted, Secured), Refused> {
-        let settings = &self.settings;
-        let Some(credentials) = &self.credentials else {
-            let greeted = hello::greet(&mut stream, &self.me, side, settings, claimed).await?;
-            return Ok((greeted, Secured::Plain(stream)));
-        };
-        let mut stream = tls::secure(stream, side.0, &credentials.current()).await?;
-        let greeted = hello::greet(&mut stream, &self.me, side, settings, claimed).await?;
-        let certificates = stream.get_ref().1.peer_certificates();
-        tls::check_name(certificates, &settings.cluster_name, &greeted.place, &greeted.id)?;
-        Ok((greeted, Secured::Tls(Box::new(stream))))
     }
 
     /// Notices changed files of certificates, until the transport is dropped.
@@ -325,12 +297,6 @@ impl TcpTransport {
         };
         Ok(ended?)
     }
-}
-
-/// A connection whose other side is known.
-pub(super) enum Secured {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// The node of a connection, forgotten at its end if it is not wanted.
