@@ -8,3 +8,7 @@ struct _TimersAndReminders;
 
 #[doc = include_str!("guide/exactly-once.md")]
 struct _ExactlyOnce;
+
+#[cfg(feature = "actors")]
+#[doc = include_str!("guide/actors.md")]
+struct _Actors;

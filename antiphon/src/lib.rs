@@ -49,6 +49,8 @@ pub mod app;
 mod builder;
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "actors")]
+pub mod cluster;
 mod embedded;
 #[cfg(doctest)]
 mod guide;

@@ -33,3 +33,35 @@ pub mod verify;
 pub mod version;
 
 pub use antiphon_base::{Error, ErrorKind, Result};
+
+/// Makes a type that never leaves its node a message of actors, in programs with remote actors (the
+/// feature `cluster`) and in those without: ractor makes every type one in the latter.
+///
+/// ```
+/// enum Message { Tick }
+/// antiphon_persistence::local_message!(Message);
+/// # fn of<M: ractor::Message>(_: M) {}
+/// # of(Message::Tick);
+/// ```
+#[cfg(feature = "cluster")]
+#[macro_export]
+macro_rules! local_message {
+    ($message:ty) => {
+        impl ::ractor::Message for $message {}
+    };
+}
+
+/// Makes a type that never leaves its node a message of actors, in programs with remote actors (the
+/// feature `cluster`) and in those without: ractor makes every type one in the latter.
+///
+/// ```
+/// enum Message { Tick }
+/// antiphon_persistence::local_message!(Message);
+/// # fn of<M: ractor::Message>(_: M) {}
+/// # of(Message::Tick);
+/// ```
+#[cfg(not(feature = "cluster"))]
+#[macro_export]
+macro_rules! local_message {
+    ($message:ty) => {};
+}

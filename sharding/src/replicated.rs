@@ -415,7 +415,8 @@ where
         coordination: Some(node.stores().coordination.clone()),
     };
     let settings = provider.settings.entity.clone();
-    let extensions = provider.extensions.clone().with(NodeTypes::of(&Registry::of(node)));
+    let types = NodeTypes::of(&Registry::of(node));
+    let extensions = provider.extensions.clone().with(types).with(node.clone());
     let factory = move |id: &ReplicationId| factory(id);
     let entities = EntityRuntime::try_new(replicas, factory, settings, parts)?;
     Ok(entities.with_extensions(extensions))

@@ -16,6 +16,8 @@ use crate::syntax::group_length;
 
 /// The cores by the file of their `step`, and the decision that each takes.
 const CORES: &[(&str, &str)] = &[
+    ("cluster/src/sessions/core.rs", "which sessions of plain actors should exist"),
+    ("cluster/src/singleton/core.rs", "who holds a singleton's lease, and when its actor runs"),
     ("persistence/cassandra/src/log/lane.rs", "the order and the outcome of a lane's rounds"),
     ("persistence/src/entity/engine/core.rs", "an entity: commands, events, output commit"),
     ("replicator/src/pipeline/core.rs", "read, write and record of a replication"),

@@ -5,7 +5,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::app::config::Config;
 
-/// Descriptors for the journal, the output and the links that this node dials.
+/// Descriptors for the journal, the output and the connections that this node dials.
 const OTHERS: usize = 128;
 
 /// Raises the limit of descriptors as far as the system lets this process, and returns it. `None`
@@ -32,6 +32,7 @@ pub(crate) fn prepare(config: &mut Config) {
         config.http.connections_max,
         config.links.greeting_max,
         config.links.connections_max,
+        config.links.streams_max,
         OTHERS,
     ];
     let needed: usize = needed.iter().sum();
@@ -41,7 +42,7 @@ pub(crate) fn prepare(config: &mut Config) {
             limit,
             needed,
             greeting_max = config.links.greeting_max,
-            "the process may open fewer files than `http.connections_max`, `links.greeting_max` and `links.connections_max` need: raise its limit (`ulimit -n`)"
+            "the process may open fewer files than `http.connections_max`, `links.greeting_max`, `links.connections_max` and `links.streams_max` need: raise its limit (`ulimit -n`)"
         );
     }
 }

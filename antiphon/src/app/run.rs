@@ -182,6 +182,11 @@ async fn start(config: &Config, parts: &Parts, joined: &OnceLock<Node>) -> Resul
     let embedded = Embedded::start_telling(settings, |reason| listener.waits(reason)).await?;
     let node = embedded.node.clone();
     let _ = joined.set(node.clone());
+    #[cfg(feature = "actors")]
+    if let Err(error) = crate::cluster::Actors::start(&node, config.actors.clone()) {
+        // a process with several nodes, such as a test, has the actors of one of them
+        tracing::warn!(%error, "this node has no plain actors");
+    }
     let served = serve((setup, types), &embedded, config, parts, listener).await;
     let server = match served {
         Ok(server) => server,

@@ -10,8 +10,7 @@ enum Message {
     Get(u64, RpcReplyPort<u64>),
 }
 
-#[cfg(feature = "cluster")]
-impl ractor::Message for Message {}
+antiphon::persistence::local_message!(Message);
 
 impl Actor for Echo {
     type Msg = Message;

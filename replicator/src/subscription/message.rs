@@ -17,8 +17,7 @@ pub(super) enum Message {
     Target(Option<Position>),
 }
 
-#[cfg(feature = "cluster")]
-impl ractor::Message for Message {}
+antiphon_persistence::local_message!(Message);
 
 /// Sends an input of the pipeline. An actor that has ended needs none.
 pub(super) fn tell(actor: &ActorRef<Message>, input: Input) {

@@ -68,4 +68,14 @@ impl TransportHandler for Handler {
         gate.metrics.greeting.set(number(greeting));
         gate.metrics.strangers.set(number(strangers));
     }
+
+    fn stream(&self, begun: bool) {
+        let Some(gate) = self.0.upgrade() else { return };
+        if begun {
+            gate.metrics.streams_begun.inc();
+            gate.metrics.streams.inc();
+        } else {
+            gate.metrics.streams.dec();
+        }
+    }
 }

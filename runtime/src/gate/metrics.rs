@@ -22,6 +22,8 @@ pub(super) struct GateMetrics {
     pub(super) connections_refused: IntCounterVec,
     pub(super) greeting: IntGauge,
     pub(super) strangers: IntGauge,
+    pub(super) streams: IntGauge,
+    pub(super) streams_begun: IntCounter,
 }
 
 impl GateMetrics {
@@ -43,6 +45,8 @@ impl GateMetrics {
             connections_refused: metrics.counters_of("antiphon_links_refused_total"),
             greeting: metrics.gauge_of("antiphon_links_greeting"),
             strangers: metrics.gauge_of("antiphon_links_strangers"),
+            streams: metrics.gauge_of("antiphon_links_streams"),
+            streams_begun: metrics.counter_of("antiphon_links_streams_total"),
         }
     }
 

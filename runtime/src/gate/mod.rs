@@ -45,7 +45,7 @@ use tokio::sync::watch;
 
 use crate::NodeId;
 use crate::metrics::Metrics;
-use crate::transport::{Protection, SendError, Transport};
+use crate::transport::{OpeningStream, Protection, SendError, StreamAcceptor, Transport};
 
 /// A time limit that is never reached.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -181,6 +181,36 @@ impl Gate {
     /// The place that the node has named in its greeting, if the transport knows it.
     pub fn place_of(&self, node: &NodeId) -> Option<Arc<str>> {
         self.inner.transport.place_of(node)
+    }
+
+    /// Hands the streams that members with smaller ids open for this purpose to `acceptor`;
+    /// `None` refuses them, and ends those that are open ([`crate::transport::Stream`]).
+    ///
+    /// # Errors
+    /// `Rejected` when the transport has no streams, as that in memory.
+    pub fn accept_streams(
+        &self,
+        purpose: &'static str,
+        acceptor: Option<StreamAcceptor>,
+    ) -> crate::Result<()> {
+        self.inner.transport.accept_streams(purpose, acceptor)
+    }
+
+    /// Opens a stream for this purpose to a member with a larger id, at the address of its row. It
+    /// is tried once, within `links.handshake_timeout`.
+    ///
+    /// Cancellation: dropping the future opens none; the other node may see one that ends.
+    ///
+    /// # Errors
+    /// `Rejected` when the node is no member, has a smaller id, or the transport has no streams;
+    /// `Unavailable` or `Timeout`: try again later.
+    pub fn open_stream(
+        &self,
+        node: &NodeId,
+        address: &str,
+        purpose: &'static str,
+    ) -> OpeningStream {
+        self.inner.transport.open_stream(node, address, purpose)
     }
 
     /// Keeps a connection to `node` until [`Self::disconnect`].

@@ -6,10 +6,12 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use antiphon_base::guard::Guarded;
 use antiphon_base::time::Clock;
 use antiphon_persistence::store::{Stores, WriterId};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -19,6 +21,7 @@ use super::hosted::HostedCell;
 use super::liveness::{Liveness, LivenessCell};
 use super::parts::NodeParts;
 use super::peer_stores::PeerStores;
+use super::probe::PROBE;
 use super::reach::{PlaceReach, Reach};
 use super::settings::NodeSettings;
 use super::shutdown::{ShutdownPhase, ShutdownTask};
@@ -105,6 +108,13 @@ impl Node {
     /// Messages to and from other nodes.
     pub fn gate(&self) -> &Gate {
         &self.inner.gate
+    }
+
+    /// Asks another node for a sign of life. Returns whether it has answered within `limit`.
+    ///
+    /// Cancellation: dropping the future changes nothing.
+    pub async fn probe(&self, node: &NodeId, limit: Duration) -> bool {
+        self.inner.gate.ask(node, PROBE, Bytes::new(), limit).await.is_ok()
     }
 
     /// The metrics of the node.

@@ -6,6 +6,7 @@
 //! the simulation.
 
 pub mod memory;
+mod stream;
 pub mod tcp;
 
 use std::fmt;
@@ -13,6 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+pub use stream::{
+    OpeningStream, PURPOSE_BYTES_MAX, Stream, StreamAcceptor, StreamEnd, StreamReader, StreamWriter,
+};
 
 use crate::{Error, ErrorKind, NodeId};
 
@@ -73,8 +77,37 @@ pub trait Transport: Send + Sync + 'static {
         Protection::ThisMachine
     }
 
+    /// Hands the streams that members open for this purpose to `acceptor`, from now on; `None`
+    /// refuses them, and ends those that are open.
+    ///
+    /// # Errors
+    /// `Rejected` when the transport has no streams, as that in memory.
+    fn accept_streams(
+        &self,
+        _purpose: &'static str,
+        _acceptor: Option<StreamAcceptor>,
+    ) -> crate::Result<()> {
+        Err(no_streams())
+    }
+
+    /// Opens a stream for this purpose to a member with a larger id, at its address.
+    ///
+    /// Cancellation: dropping the future opens none; the other node may see one that ends.
+    ///
+    /// # Errors
+    /// `Rejected` when the node is no member or has a smaller id, or when the transport has no
+    /// streams; otherwise `Unavailable` or `Timeout`: try again later, also when the node takes no
+    /// stream of this purpose, or is of an earlier version.
+    fn open_stream(&self, _node: &NodeId, _address: &str, _purpose: &'static str) -> OpeningStream {
+        Box::pin(std::future::ready(Err(no_streams())))
+    }
+
     /// Ends all connections, listeners and tasks, for good. Idempotent.
     fn stop(&self) {}
+}
+
+fn no_streams() -> Error {
+    Error::rejected("this transport has no streams: expected that of TCP")
 }
 
 /// The protection of connections against strangers.
@@ -109,6 +142,9 @@ pub trait TransportHandler: Send + Sync + 'static {
     /// The number of accepted connections that greet, and of those of nodes that are no members,
     /// has changed to these.
     fn accepted(&self, _greeting: usize, _strangers: usize) {}
+
+    /// A stream has begun (true) or ended (false).
+    fn stream(&self, _begun: bool) {}
 }
 
 /// The reason why a message or frame was not sent. No part of it was sent.

@@ -39,8 +39,7 @@ pub(crate) enum Message {
     },
 }
 
-#[cfg(feature = "cluster")]
-impl ractor::Message for Message {}
+antiphon_persistence::local_message!(Message);
 
 /// The coordinator of one entity type at this node. It decides only while the node holds the lease.
 #[derive(Clone)]

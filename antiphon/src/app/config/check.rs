@@ -26,6 +26,8 @@ impl Config {
         self.links.validate()?;
         self.links.validate_with(&self.node.gate)?;
         self.sharding.all.validate()?;
+        #[cfg(feature = "actors")]
+        self.actors.validate().map_err(|error| within("actors", &error))?;
         self.clone().complete()?;
         self.check_ports()?;
         self.check_places()?;

@@ -92,6 +92,9 @@ pub struct Config {
     pub links: TcpSettings,
     /// Shards and entities.
     pub sharding: ShardingConfig,
+    /// Plain actors that see those of other nodes.
+    #[cfg(feature = "actors")]
+    pub actors: crate::cluster::ActorSettings,
     /// A table for each kind of store, by its name: the settings of all journals of the kind; and
     /// the tables of the application.
     #[serde(flatten)]
@@ -106,7 +109,8 @@ pub struct Config {
 }
 
 /// Every key of a configuration but the names of the kinds of stores.
-pub(super) const KEYS: [&str; 14] = [
+pub(super) const KEYS: [&str; 15] = [
+    ACTORS,
     "journal",
     "bind",
     "advertised_host",
@@ -122,6 +126,10 @@ pub(super) const KEYS: [&str; 14] = [
     "links",
     "sharding",
 ];
+
+/// The table of plain actors. A program without them ignores it, as it does the tables of the
+/// stores that it lacks.
+const ACTORS: &str = "actors";
 
 /// Another place.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -150,6 +158,8 @@ impl Default for Config {
             node: NodeSettings::default(),
             links: TcpSettings::default(),
             sharding: ShardingConfig::default(),
+            #[cfg(feature = "actors")]
+            actors: crate::cluster::ActorSettings::default(),
             tables: Table::new(),
             known: Known::default(),
             settings: Settings::default(),
@@ -170,7 +180,7 @@ impl Config {
     fn complete(mut self) -> Result<Self> {
         let Known { stores, sections, types } = &self.known;
         // the documented file has the settings of all kinds; a program without a kind needs none
-        self.tables.retain(|key, _| !stores.is_left_out(key));
+        self.tables.retain(|key, _| key != ACTORS && !stores.is_left_out(key));
         let is_section = |key: &str| sections.iter().any(|section| section.name == key);
         let is_unknown = |key: &&String| stores.find(key).is_err() && !is_section(key);
         if let Some(key) = self.tables.keys().find(is_unknown) {

@@ -122,8 +122,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         &["reason"],
         [
             "Connections to the link port that were refused, or gave way to others, by reason",
-            "19: one for each reason",
-            "`address_full`, `greeting_full`, `timeout`, `closed`, `not_a_node`: strangers connect. `tls`, `certificate`, `cluster`, `cookie`, `version`: a node has other certificates or settings, or a stranger tries; the log names it. `connections_full`, `strangers_full`: raise the limit if the nodes are yours. `no_descriptor`: raise the limit of file descriptors. `replaced` and `no_member` belong to nodes that come back or were declared dead; `stalled` to a node that is no member and takes no frames. `frame` and `fault` must stay 0.",
+            "21: one for each reason",
+            "`address_full`, `greeting_full`, `timeout`, `closed`, `not_a_node`: strangers connect. `tls`, `certificate`, `cluster`, `cookie`, `version`: a node has other certificates or settings, or a stranger tries; the log names it. `connections_full`, `strangers_full`: raise the limit if the nodes are yours. `no_descriptor`: raise the limit of file descriptors. `replaced` and `no_member` belong to nodes that come back or were declared dead; `stalled` to a node that is no member and takes no frames. `stream`: a member has plain actors, and this node has none. `streams_full`: raise `links.streams_max`. `frame` and `fault` must stay 0.",
         ],
     ),
     gauge(
@@ -134,6 +134,26 @@ pub(super) const ENTRIES: &[Entry] = &[
             "Accepted connections of nodes that have proved who they are and are no members, or not yet",
             "1",
             "Above 0 for longer than a node takes to join: a program that knows the cookie, or has a certificate, connects.",
+        ],
+    ),
+    gauge(
+        "antiphon_links_streams",
+        "streams",
+        &[],
+        [
+            "Streams to and from other members that are open, beside the links",
+            "1",
+            "With plain actors, compare it with the number of other members.",
+        ],
+    ),
+    counter(
+        "antiphon_links_streams_total",
+        "streams",
+        &[],
+        [
+            "Streams that have begun",
+            "1",
+            "If it grows while no node starts or ends, look at the network.",
         ],
     ),
 ];

@@ -5,12 +5,14 @@
 //! text of all crates, and every metric that another page names. [`Metrics`](super::Metrics) takes
 //! the text and the labels of a family from here (`counters_of` and its neighbours).
 
+mod actors;
 mod entry;
 mod gate;
 mod http;
 mod journal;
 mod node;
 mod sharding;
+mod tools;
 
 pub use self::entry::{Entry, Kind};
 
@@ -32,8 +34,10 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 pub const AREAS: &[Area] = &[
     Area { title: "Members, leases and places", entries: node::ENTRIES },
     Area { title: "Links between nodes", entries: gate::ENTRIES },
+    Area { title: "Sessions of plain actors", entries: actors::ENTRIES },
     Area { title: "The HTTP interface", entries: http::ENTRIES },
     Area { title: "Entities, shards and replication", entries: sharding::ENTRIES },
+    Area { title: "Tools of plain actors", entries: tools::ENTRIES },
     Area { title: "The journal", entries: journal::ENTRIES },
 ];
 

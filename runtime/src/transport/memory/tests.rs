@@ -138,3 +138,13 @@ async fn faults_follow_from_the_seed() {
     assert_eq!(logs[0], logs[1]);
     assert_ne!(logs[0], logs[2]);
 }
+
+#[tokio::test]
+async fn the_network_in_memory_refuses_streams() {
+    let network = MemoryNetwork::new(1);
+    let transport = network.transport(&NodeId::new("a", 1).unwrap());
+    let opened = transport.open_stream(&NodeId::new("b", 1).unwrap(), "b", "test").await;
+    let error = opened.unwrap_err().to_string();
+    assert_eq!(error, "this transport has no streams: expected that of TCP");
+    transport.accept_streams("test", None).unwrap_err();
+}

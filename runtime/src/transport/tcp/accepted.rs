@@ -126,6 +126,17 @@ impl Seat {
         let reason = self.accepted.step(&mut state, input, self.number);
         reason.map_or(Ok(()), |reason| Err(reason.gives_way()))
     }
+
+    /// Notes that the other side has proved to be that node, and opens a stream of this purpose.
+    ///
+    /// # Errors
+    /// The reason, when it is no member or there is no room for it.
+    pub(super) fn streams(&self, node: &NodeId, purpose: &str) -> Result<(), Refused> {
+        let mut state = self.accepted.state.lock();
+        let input = Input::Streams(self.number, node.clone(), purpose.to_owned());
+        let reason = self.accepted.step(&mut state, input, self.number);
+        reason.map_or(Ok(()), |reason| Err(reason.gives_way()))
+    }
 }
 
 impl Drop for Seat {

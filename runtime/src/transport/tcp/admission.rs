@@ -15,6 +15,7 @@
 //! Invariants:
 //! - at most `greeting_max` connections greet, and at most `greeting_address_max` of one address;
 //! - at most `connections_max` nodes are connected, of which at most `strangers_max` are strangers;
+//! - at most `streams_max` streams are open, of members only, and one of each member and purpose;
 //! - no stranger takes the place of a member, and no strange address that of a known one.
 
 use std::cmp::Reverse;
@@ -36,11 +37,14 @@ pub(super) enum Input {
     Accepted(u64, Origin),
     /// The other side of a connection has proved to be that node.
     Greeted(u64, NodeId),
+    /// The other side of a connection has proved to be that node, and opens a stream of this
+    /// purpose, which is no connection of its link.
+    Streams(u64, NodeId, String),
     /// A connection has ended.
     Ended(u64),
     /// The node is a member, with its address if it is known.
     Wanted(NodeId, Option<Origin>),
-    /// The node is no member any more; the caller closes its connection.
+    /// The node is no member any more; the caller closes its connection and its streams.
     Unwanted(NodeId),
     /// The process has no file descriptor left.
     NoDescriptor,
@@ -64,12 +68,14 @@ pub(super) struct Admission {
     greeting_address_max: usize,
     connections_max: usize,
     strangers_max: usize,
+    streams_max: usize,
     /// The nodes that this node wants to be connected with, and their last known addresses.
     wanted: BTreeMap<NodeId, Option<Origin>>,
     greeting: Crowd,
     /// At most one connection of each node.
     greeted: BTreeMap<u64, NodeId>,
     strangers: Crowd,
+    streams: BTreeMap<(NodeId, String), u64>,
 }
 
 impl Admission {
@@ -79,10 +85,12 @@ impl Admission {
             greeting_address_max: settings.greeting_address_max,
             connections_max: settings.connections_max,
             strangers_max: settings.strangers_max,
+            streams_max: settings.streams_max,
             wanted: BTreeMap::new(),
             greeting: Crowd::default(),
             greeted: BTreeMap::new(),
             strangers: Crowd::default(),
+            streams: BTreeMap::new(),
         }
     }
 
@@ -95,6 +103,7 @@ impl Admission {
         let closed = match input {
             Input::Accepted(number, origin) => self.accepted(number, origin),
             Input::Greeted(number, node) => self.greeted(number, node),
+            Input::Streams(number, node, purpose) => self.streams(number, node, purpose),
             Input::Ended(number) => {
                 self.end(number);
                 None
@@ -108,6 +117,7 @@ impl Admission {
                 if let Some(number) = self.of_node(&node) {
                     self.end(number);
                 }
+                self.streams.retain(|(of, _), _| *of != node);
                 None
             }
             Input::NoDescriptor => {
@@ -179,6 +189,20 @@ impl Admission {
         close
     }
 
+    fn streams(&mut self, number: u64, node: NodeId, purpose: String) -> Option<Close> {
+        let origin = self.greeting.remove(number)?;
+        let Some(address) = self.wanted.get_mut(&node) else {
+            return Some(Close(number, Reason::NoMember));
+        };
+        *address = Some(origin);
+        let key = (node, purpose);
+        if self.streams.len() >= self.streams_max && !self.streams.contains_key(&key) {
+            return Some(Close(number, Reason::StreamsFull));
+        }
+        let before = self.streams.insert(key, number);
+        before.map(|before| Close(before, Reason::Replaced))
+    }
+
     fn want(&mut self, node: NodeId, origin: Option<Origin>) {
         if let Some(number) = self.of_node(&node) {
             self.strangers.remove(number);
@@ -191,6 +215,7 @@ impl Admission {
         self.greeting.remove(number);
         self.strangers.remove(number);
         self.greeted.remove(&number);
+        self.streams.retain(|_, stream| *stream != number);
     }
 
     /// The connection of a node, if there is one.
@@ -207,6 +232,7 @@ impl Admission {
     fn check(&self) {
         assert!(self.greeting.len() <= self.greeting_max, "too many connections greet");
         assert!(self.greeted.len() <= self.connections_max, "too many connections");
+        assert!(self.streams.len() <= self.streams_max, "too many streams");
         // a look at each of thousands, at each step, would be the load that it guards against
         if self.greeting.len() + self.greeted.len() > CHECKED_MAX {
             return;
@@ -220,6 +246,12 @@ impl Admission {
             let is_member = self.wanted.contains_key(node);
             assert_ne!(is_stranger, is_member, "`{node}`: a member, or a stranger");
             assert!(!self.greeting.numbers.contains_key(number), "`{node}` greets still");
+        }
+        for ((node, purpose), number) in &self.streams {
+            assert!(self.wanted.contains_key(node), "`{node}`: a stream of a stranger");
+            let greets = self.greeting.numbers.contains_key(number);
+            let is_link = self.greeted.contains_key(number);
+            assert!(!greets && !is_link, "`{node}`: the stream for {purpose} is no stream");
         }
     }
 }

@@ -11,7 +11,10 @@
 //! 32 ...     cluster, place, id
 //! ```
 //!
-//! All numbers are little-endian.
+//! All numbers are little-endian. The side that dials a stream, and no link, says version 4, and
+//! after its id the length of the stream's purpose (u16) and the purpose; the other side answers as
+//! for a link. So a node of an earlier version refuses a stream by its version, and keeps its
+//! links.
 //!
 //! - A proof covers both hellos and the side, so it is good for this connection and this side only:
 //!   a proof that was made for another connection, or by the same side, is refused.
@@ -40,6 +43,8 @@ const MAGIC: &[u8; 8] = b"ANTIPHON";
 /// Version 3 has the place. Version 2 has the proofs above; those of version 1 could be passed on
 /// to another connection.
 const VERSION: u16 = 3;
+/// The version in the hello of a side that dials a stream.
+const STREAM_VERSION: u16 = 4;
 const HEAD_BYTES: usize = 32;
 /// The first byte of a connection with TLS.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -56,24 +61,34 @@ pub(super) enum Side {
     Accepts,
 }
 
-/// Says hello, checks the other side, and returns its id and its place. `claimed` is set to the id
-/// that the other side claims, also when it is refused.
+/// The other side of a connection, as its hello names it.
+#[derive(Debug)]
+pub(super) struct Greeted {
+    pub(super) id: NodeId,
+    pub(super) place: String,
+    /// The purpose of the stream that it dials; `None` for a link.
+    pub(super) purpose: Option<String>,
+}
+
+/// Says hello and checks the other side. A side that dials a stream names its purpose. `claimed`
+/// is set to the id that the other side claims, also when it is refused.
 pub(super) async fn greet<S>(
     stream: &mut S,
     me: &NodeId,
-    side: Side,
+    (side, own_purpose): (Side, Option<&str>),
     settings: &TcpSettings,
     claimed: &mut Option<NodeId>,
-) -> Result<(NodeId, String)>
+) -> Result<Greeted>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let own_id = me.to_string();
-    let own = hello(&nonce()?, &settings.cluster_name, &settings.place, &own_id);
+    let names = [&settings.cluster_name, &settings.place, own_id.as_str()];
+    let own = hello(&nonce()?, names, own_purpose);
     write(stream, &own).await?;
 
-    let Hello { bytes: other, cluster, place, id } =
-        read_hello(stream, settings.tls.is_some()).await?;
+    let Hello { bytes: other, cluster, place, id, purpose } =
+        read_hello(stream, side, settings.tls.is_some()).await?;
     *claimed = id.parse().ok();
     if cluster != settings.cluster_name {
         return Err(Refused::rejected(
@@ -115,7 +130,7 @@ where
             write(stream, &of(Side::Accepts).finalize().into_bytes()).await?;
         }
     }
-    Ok((node, place))
+    Ok(Greeted { id: node, place, purpose })
 }
 
 /// The hello of the other side.
@@ -124,9 +139,15 @@ struct Hello {
     cluster: String,
     place: String,
     id: String,
+    purpose: Option<String>,
 }
 
-async fn read_hello<S: AsyncRead + Unpin>(stream: &mut S, is_tls: bool) -> Result<Hello> {
+/// Reads the hello of the other side, when this side is `side`.
+async fn read_hello<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    side: Side,
+    is_tls: bool,
+) -> Result<Hello> {
     let mut head = [0; HEAD_BYTES];
     read(stream, &mut head).await?;
     if head[0] == TLS_HANDSHAKE && !is_tls {
@@ -137,7 +158,8 @@ async fn read_hello<S: AsyncRead + Unpin>(stream: &mut S, is_tls: bool) -> Resul
         return Err(Refused::rejected(Reason::NotANode, "the other side is no Antiphon node"));
     }
     let version = u16::from_le_bytes([head[8], head[9]]);
-    if version != VERSION {
+    let is_stream = version == STREAM_VERSION && side == Side::Accepts;
+    if version != VERSION && !is_stream {
         let why = format!("protocol: expected version {VERSION}, actual {version}");
         return Err(Refused::rejected(Reason::Version, why));
     }
@@ -148,21 +170,35 @@ async fn read_hello<S: AsyncRead + Unpin>(stream: &mut S, is_tls: bool) -> Resul
     for text in [&cluster, &place, &id] {
         bytes.extend_from_slice(text.as_bytes());
     }
-    Ok(Hello { bytes, cluster, place, id })
+    let mut purpose = None;
+    if is_stream {
+        let mut length = [0; 2];
+        read(stream, &mut length).await?;
+        let text = read_text(stream, u16::from_le_bytes(length)).await?;
+        bytes.extend_from_slice(&length);
+        bytes.extend_from_slice(text.as_bytes());
+        purpose = Some(text);
+    }
+    Ok(Hello { bytes, cluster, place, id, purpose })
 }
 
-fn hello(nonce: &[u8; 16], cluster_name: &str, place: &str, id: &str) -> Vec<u8> {
+/// A hello with the names of the cluster, the place and the node.
+fn hello(nonce: &[u8; 16], names: [&str; 3], purpose: Option<&str>) -> Vec<u8> {
+    let version = if purpose.is_some() { STREAM_VERSION } else { VERSION };
+    let length = |text: &str| u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes();
     let mut hello = Vec::new();
     hello.extend_from_slice(MAGIC);
-    hello.extend_from_slice(&VERSION.to_le_bytes());
+    hello.extend_from_slice(&version.to_le_bytes());
     hello.extend_from_slice(nonce);
-    let texts = [cluster_name, place, id];
-    for text in texts {
-        let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
-        hello.extend_from_slice(&length.to_le_bytes());
+    for name in names {
+        hello.extend_from_slice(&length(name));
     }
-    for text in texts {
-        hello.extend_from_slice(text.as_bytes());
+    for name in names {
+        hello.extend_from_slice(name.as_bytes());
+    }
+    if let Some(purpose) = purpose {
+        hello.extend_from_slice(&length(purpose));
+        hello.extend_from_slice(purpose.as_bytes());
     }
     hello
 }
@@ -232,8 +268,10 @@ mod tests {
     #[test]
     fn hello_and_proofs_are_those_of_the_fixtures() {
         let nonce = std::array::from_fn(|index| u8::try_from(index).unwrap());
-        let (dials, accepts) =
-            (hello(&nonce, "antiphon", "A", "a@1"), hello(&[7; 16], "antiphon", "B", "b@1"));
+        let (dials, accepts) = (
+            hello(&nonce, ["antiphon", "A", "a@1"], None),
+            hello(&[7; 16], ["antiphon", "B", "b@1"], None),
+        );
         assert_eq!(hex(&dials), fixture("hello"));
         for (name, side) in [("proof.dials", Side::Dials), ("proof.accepts", Side::Accepts)] {
             let proof = proof("secret", side, &dials, &accepts).finalize().into_bytes();
@@ -254,10 +292,20 @@ mod tests {
         name: &str,
         side: Side,
         cookie: &str,
-    ) -> (tokio::task::JoinHandle<Result<(NodeId, String)>>, tokio::io::DuplexStream) {
+    ) -> (tokio::task::JoinHandle<Result<Greeted>>, tokio::io::DuplexStream) {
+        side_of(name, (side, None), cookie)
+    }
+
+    /// The same for a side that dials a stream of this purpose.
+    fn side_of(
+        name: &str,
+        (side, purpose): (Side, Option<&'static str>),
+        cookie: &str,
+    ) -> (tokio::task::JoinHandle<Result<Greeted>>, tokio::io::DuplexStream) {
         let (mut here, there) = tokio::io::duplex(4096);
         let (me, settings) = (id(name), settings(cookie));
-        let greeting = async move { greet(&mut here, &me, side, &settings, &mut None).await };
+        let greeting =
+            async move { greet(&mut here, &me, (side, purpose), &settings, &mut None).await };
         (antiphon_base::task::spawn("side", greeting), there)
     }
 
@@ -279,7 +327,7 @@ mod tests {
             tokio::io::copy_bidirectional(&mut of_a, &mut of_b).await.unwrap();
             let (a, b) = (a.await.unwrap(), b.await.unwrap());
             if expected {
-                assert_eq!((a.unwrap().0, b.unwrap().0), (id("b"), id("a")));
+                assert_eq!((a.unwrap().id, b.unwrap().id), (id("b"), id("a")));
             } else {
                 for error in [a.unwrap_err(), b.unwrap_err()] {
                     let Refused(reason, error) = error;
@@ -299,14 +347,14 @@ mod tests {
         let asked = hello_of(&mut of_first).await;
         let nonce: [u8; 16] = asked[10..26].try_into().unwrap();
         hello_of(&mut of_second).await;
-        of_second.write_all(&hello(&nonce, "antiphon", "B", "b@1")).await.unwrap();
+        of_second.write_all(&hello(&nonce, ["antiphon", "B", "b@1"], None)).await.unwrap();
         of_second.write_all(&[1; PROOF_BYTES]).await.unwrap();
         let mut given = [0; PROOF_BYTES];
         of_second.read_exact(&mut given).await.unwrap();
         assert_eq!(given, NO_PROOF, "who shows no proof gets none");
         second.await.unwrap().unwrap_err();
 
-        of_first.write_all(&hello(&[0; 16], "antiphon", "A", "a@1")).await.unwrap();
+        of_first.write_all(&hello(&[0; 16], ["antiphon", "A", "a@1"], None)).await.unwrap();
         let error = first.await.unwrap().unwrap_err().1.to_string();
         assert!(error.contains("the id of this node itself"), "{error}");
     }
@@ -317,7 +365,7 @@ mod tests {
     async fn the_proof_of_the_dialling_side_is_none_of_the_accepting_side() {
         let (a, mut of_a) = side("a", Side::Dials, "x");
         hello_of(&mut of_a).await;
-        of_a.write_all(&hello(&[0; 16], "antiphon", "B", "b@1")).await.unwrap();
+        of_a.write_all(&hello(&[0; 16], ["antiphon", "B", "b@1"], None)).await.unwrap();
         let mut proof = [0; PROOF_BYTES];
         of_a.read_exact(&mut proof).await.unwrap();
         of_a.write_all(&proof).await.unwrap();
@@ -340,5 +388,26 @@ mod tests {
             let error = a.await.unwrap().unwrap_err().1.to_string();
             assert!(error.contains(&format!("expected version 3, actual {version}")), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_purpose_of_a_stream_is_a_part_of_the_hello_of_the_side_that_dials() {
+        let (a, mut of_a) = side_of("a", (Side::Dials, Some("actors")), "x");
+        let (b, mut of_b) = side("b", Side::Accepts, "x");
+        tokio::io::copy_bidirectional(&mut of_a, &mut of_b).await.unwrap();
+        let (a, b) = (a.await.unwrap().unwrap(), b.await.unwrap().unwrap());
+        assert_eq!((a.id, a.purpose), (id("b"), None));
+        assert_eq!((b.id, b.purpose.as_deref()), (id("a"), Some("actors")));
+    }
+
+    /// The hello of a node that dials a link, as a node of an earlier version wants it.
+    #[tokio::test]
+    async fn a_stream_is_refused_by_its_version_where_only_links_are_expected() {
+        let hello = hello(&[7; 16], ["antiphon", "B", "b@1"], Some("actors"));
+        assert_eq!(hello[8..10], [4, 0]);
+        let (a, mut of_a) = side("a", Side::Dials, "x");
+        of_a.write_all(&hello).await.unwrap();
+        let error = a.await.unwrap().unwrap_err().1.to_string();
+        assert!(error.contains("protocol: expected version 3, actual 4"), "{error}");
     }
 }

@@ -6,15 +6,21 @@
 //! timeout are set, so that a node that ends without a word is noticed; the failure detector
 //! notices a frozen node.
 //!
+//! Beside it, members open streams for other uses: connections of their own through the same port,
+//! with the same greeting and certificates.
+//!
 //! The design, and the reason against ractor_cluster's session: `docs/design/0003-transport.md`.
 
 mod accepted;
 mod admission;
 mod endpoints;
+mod greeting;
 mod hello;
 mod refusal;
 mod settings;
+mod socket;
 mod stream;
+mod streams;
 mod tls;
 mod transport;
 

@@ -41,6 +41,10 @@ pub(super) enum Reason {
     Stalled,
     /// Too many nodes are connected that are no members.
     StrangersFull,
+    /// A stream that this node does not take: of another purpose, or of a node with a larger id.
+    Stream,
+    /// Too many streams are open.
+    StreamsFull,
     /// The greeting took too long.
     Timeout,
     /// The other side does not speak TLS, or an authority that signed its certificate is unknown.
@@ -69,6 +73,8 @@ impl Reason {
             Self::Replaced => "replaced",
             Self::Stalled => "stalled",
             Self::StrangersFull => "strangers_full",
+            Self::Stream => "stream",
+            Self::StreamsFull => "streams_full",
             Self::Timeout => "timeout",
             Self::Tls => "tls",
             Self::Version => "version",

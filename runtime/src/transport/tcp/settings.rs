@@ -67,6 +67,9 @@ pub struct TcpSettings {
     /// Limit of the bytes of frames that such a node can send in a second; more wait in its own
     /// machine. When half as many bytes wait here for such a node, its connection is closed.
     pub strangers_bytes_per_second_max: usize,
+    /// Limit of the streams that members have opened; others are refused. A node has one from each
+    /// member with a smaller id, for each purpose (such as plain actors).
+    pub streams_max: usize,
     /// Time that sent bytes may stay without an acknowledgement of the other machine; then the
     /// connection breaks.
     #[serde(with = "antiphon_base::time::text")]
@@ -97,6 +100,7 @@ impl Default for TcpSettings {
             connections_max: 1024,
             strangers_max: 32,
             strangers_bytes_per_second_max: 2 * 1024 * 1024,
+            streams_max: 1024,
             user_timeout: Duration::from_secs(5),
             retry_min: Duration::from_millis(50),
             retry_max: Duration::from_secs(1),
@@ -119,6 +123,7 @@ impl TcpSettings {
         bounds::count("greeting_address_max", self.greeting_address_max, 1..=1 << 16)?;
         bounds::count("connections_max", self.connections_max, 1..=1 << 20)?;
         bounds::count("strangers_max", self.strangers_max, 1..=1 << 20)?;
+        bounds::count("streams_max", self.streams_max, 1..=1 << 20)?;
         let rate = self.strangers_bytes_per_second_max;
         bounds::count("strangers_bytes_per_second_max", rate, 1 << 16..=1 << 36)?;
         // the operating system takes it in milliseconds, and zero for its own default of many

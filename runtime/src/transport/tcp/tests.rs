@@ -14,6 +14,7 @@ use crate::transport::Transport;
 use crate::{AskError, NodeId};
 
 mod liars;
+mod streams;
 
 const ECHO: ServiceId = ServiceId(20);
 

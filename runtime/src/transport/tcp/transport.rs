@@ -11,20 +11,25 @@ use antiphon_base::task;
 use antiphon_base::text::foreign;
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
-use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinHandle;
-use tokio_rustls::TlsStream;
 
+use super::TcpSettings;
 use super::accepted::{Accepted, Seat};
 use super::endpoints::{Endpoint, Endpoints, Outgoing};
+use super::greeting::{Greeter, Secured};
+use super::hello::{Greeted, Side};
 use super::refusal::{Reason, Refused};
+use super::socket::{self, is_descriptor_limit, listen};
 use super::stream::{self, Ended};
+use super::streams::Streams;
 use super::tls::Credentials;
-use super::{TcpSettings, hello, tls};
 use crate::certificates::now;
-use crate::transport::{Protection, SendError, Transport, TransportHandler};
+use crate::transport::{
+    OpeningStream, PURPOSE_BYTES_MAX, Protection, SendError, StreamAcceptor, Transport,
+    TransportHandler,
+};
 use crate::{Error, NodeId, Result, cannot_listen};
 
 /// Frames over TCP.
@@ -39,6 +44,7 @@ pub struct TcpTransport {
     endpoints: Mutex<Endpoints>,
     accepting: Mutex<Option<JoinHandle<()>>>,
     accepted: Arc<Accepted>,
+    streams: Arc<Streams>,
     this: Weak<Self>,
 }
 
@@ -65,6 +71,7 @@ impl TcpTransport {
             handler: OnceLock::new(),
             endpoints: Mutex::default(),
             accepting: Mutex::default(),
+            streams: Arc::default(),
             this: this.clone(),
         }))
     }
@@ -74,8 +81,51 @@ impl TcpTransport {
         self.address
     }
 
+    pub(super) fn id(&self) -> &NodeId {
+        &self.me
+    }
+
+    /// This side of all connections, as it greets.
+    pub(super) fn greeter(&self) -> Greeter<'_> {
+        let credentials = self.credentials.as_ref();
+        Greeter { me: &self.me, settings: &self.settings, credentials }
+    }
+
+    pub(super) fn handshake_timeout(&self) -> Duration {
+        self.settings.handshake_timeout
+    }
+
+    pub(super) fn streams(&self) -> &Arc<Streams> {
+        &self.streams
+    }
+
     fn endpoints(&self) -> MutexGuard<'_, Endpoints> {
         self.endpoints.lock()
+    }
+
+    /// Checks that this node wants to be connected with the node.
+    ///
+    /// # Errors
+    /// `Rejected` when it is no member, or none that is known yet.
+    pub(super) fn expect_member(&self, node: &NodeId) -> Result<()> {
+        let endpoints = self.endpoints();
+        if !endpoints.has_stopped && endpoints.wanted.contains(node) {
+            return Ok(());
+        }
+        Err(Error::rejected(format!("`{node}` is no member, or none that this node knows yet")))
+    }
+
+    /// Checks that a node that has greeted may be connected.
+    ///
+    /// # Errors
+    /// `Rejected`, with the reason.
+    pub(super) fn may_connect(&self, greeted: &Greeted) -> Result<()> {
+        self.endpoints().may_connect(&greeted.id, &greeted.place)
+    }
+
+    /// A new connection to an address.
+    pub(super) async fn dialled(&self, address: &str) -> Result<TcpStream> {
+        socket::connect(address, self.settings.handshake_timeout).await
     }
 
     async fn accept(this: Weak<Self>, listener: TcpListener) {
@@ -126,22 +176,20 @@ impl TcpTransport {
         expected: Option<&NodeId>,
         seat: Option<&Seat>,
     ) -> Result<(), Refused> {
-        tune(&stream, self.settings.user_timeout);
         let mut claimed = None;
         // only the side that dials knows whom to expect
-        let side = if expected.is_some() { hello::Side::Dials } else { hello::Side::Accepts };
-        let greeting = self.greet(stream, side, &mut claimed);
-        let limit = self.settings.handshake_timeout;
-        let greeted = tokio::time::timeout(limit, greeting).await.unwrap_or_else(|_| {
-            let why = format!("no hello within {limit:?} (`handshake_timeout`)");
-            Err(Refused(Reason::Timeout, Error::timeout(why)))
-        });
-        let (id, place, stream) = greeted.inspect_err(|Refused(reason, error)| {
+        let side = if expected.is_some() { Side::Dials } else { Side::Accepts };
+        let greeted = self.greeter().greet(stream, (side, None), &mut claimed).await;
+        let (greeted, stream) = greeted.inspect_err(|Refused(reason, error)| {
             self.count(seat, *reason);
             if let Some(claimed) = &claimed {
                 self.endpoints().failed(claimed, error);
             }
         })?;
+        if let (Some(purpose), Some(seat)) = (greeted.purpose.clone(), seat) {
+            return self.run_stream(greeted, &purpose, stream, seat).await;
+        }
+        let Greeted { id, place, .. } = greeted;
         if expected.is_some_and(|expected| *expected != id) {
             let why = format!("`{id}` answers at that address");
             return Err(Refused(Reason::NoMember, Error::unavailable(why)));
@@ -167,7 +215,7 @@ impl TcpTransport {
     }
 
     /// Counts an accepted connection that is refused.
-    fn count(&self, seat: Option<&Seat>, reason: Reason) {
+    pub(super) fn count(&self, seat: Option<&Seat>, reason: Reason) {
         if seat.is_some() {
             self.accepted.refused(reason);
         }
@@ -189,26 +237,6 @@ impl TcpTransport {
             seat.greeted(id)?;
         }
         Ok(endpoints.connected(id, place))
-    }
-
-    /// Encrypts the connection if this node has certificates, and greets. Returns the id and the
-    /// place of the other side, which certificates prove.
-    async fn greet(
-        &self,
-        mut stream: TcpStream,
-        side: hello::Side,
-        claimed: &mut Option<NodeId>,
-    ) -> Result<(NodeId, String, Secured), Refused> {
-        let settings = &self.settings;
-        let Some(credentials) = &self.credentials else {
-            let (id, place) = hello::greet(&mut stream, &self.me, side, settings, claimed).await?;
-            return Ok((id, place, Secured::Plain(stream)));
-        };
-        let mut stream = tls::secure(stream, side, &credentials.current()).await?;
-        let (id, place) = hello::greet(&mut stream, &self.me, side, settings, claimed).await?;
-        let certificates = stream.get_ref().1.peer_certificates();
-        tls::check_name(certificates, &settings.cluster_name, &place, &id)?;
-        Ok((id, place, Secured::Tls(Box::new(stream))))
     }
 
     /// Notices changed files of certificates, until the transport is dropped.
@@ -261,12 +289,7 @@ impl TcpTransport {
 
     /// Connects, and runs the connection to its end. Returns whether it lasted for `retry_max`.
     async fn attempt(&self, id: &NodeId, address: &str) -> Result<bool> {
-        let limit = self.settings.handshake_timeout;
-        let stream = match tokio::time::timeout(limit, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(Error::unavailable(error.to_string())),
-            Err(_) => return Err(Error::timeout("no connection in time")),
-        };
+        let stream = self.dialled(address).await?;
         let mut connection = pin!(self.connection(stream, Some(id), None));
         let ended = match tokio::time::timeout(self.settings.retry_max, connection.as_mut()).await {
             Ok(ended) => ended.map(|()| false),
@@ -274,12 +297,6 @@ impl TcpTransport {
         };
         Ok(ended?)
     }
-}
-
-/// A connection whose other side is known.
-enum Secured {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// The node of a connection, forgotten at its end if it is not wanted.
@@ -295,37 +312,10 @@ impl Drop for Known<'_> {
     }
 }
 
-/// Returns whether the error says that this process, or the machine, has no file descriptor left:
-/// EMFILE and ENFILE, the same numbers on all systems of the Unix family.
-fn is_descriptor_limit(number: i32) -> bool {
-    matches!(number, 23 | 24)
-}
-
-/// Listens, with room for the connections that are not accepted yet: the system lets others wait
-/// for a second when that room is full.
-fn listen(bind: SocketAddr, backlog: usize) -> std::io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(bind), Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&bind.into())?;
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    Ok(socket.into())
-}
-
-/// Sets socket options. A connection works without them; on systems that do not know them they are
-/// left out.
-fn tune(stream: &TcpStream, user_timeout: Duration) {
-    let _ = stream.set_nodelay(true);
-    let socket = SockRef::from(stream);
-    let keepalive = TcpKeepalive::new().with_time(user_timeout).with_interval(user_timeout);
-    let _ = socket.set_tcp_keepalive(&keepalive);
-    #[cfg(target_os = "linux")]
-    let _ = socket.set_tcp_user_timeout(Some(user_timeout));
-}
-
 impl Transport for TcpTransport {
     fn start(&self, handler: Arc<dyn TransportHandler>) {
         self.accepted.report_to(handler.clone());
+        self.streams.report_to(handler.clone());
         let _ = self.handler.set(handler);
         let listener = self.listener.lock().take();
         let Some(listener) = listener else { return };
@@ -366,6 +356,7 @@ impl Transport for TcpTransport {
 
     fn expect_place(&self, node: &NodeId, place: &Arc<str>) {
         self.endpoints().expect_place(node, place);
+        self.streams.expect_place(node, place);
     }
 
     fn place_of(&self, node: &NodeId) -> Option<Arc<str>> {
@@ -376,6 +367,7 @@ impl Transport for TcpTransport {
         let mut endpoints = self.endpoints();
         endpoints.refuse(node);
         self.accepted.unwant(node);
+        self.streams.end_of(node);
         // the connection runs in the dial task: it is closed, which reports its end, and not
         // aborted
         let dialing = endpoints.dialing.remove(node);
@@ -448,7 +440,31 @@ impl Transport for TcpTransport {
         }
     }
 
+    fn accept_streams(
+        &self,
+        purpose: &'static str,
+        acceptor: Option<StreamAcceptor>,
+    ) -> Result<()> {
+        let bytes = purpose.len();
+        if bytes > PURPOSE_BYTES_MAX {
+            let expected = format!("at most {PURPOSE_BYTES_MAX} bytes, actual {bytes}");
+            return Err(Error::rejected(format!("purpose of a stream: expected {expected}")));
+        }
+        self.streams.accept(purpose, acceptor);
+        Ok(())
+    }
+
+    fn open_stream(&self, node: &NodeId, address: &str, purpose: &'static str) -> OpeningStream {
+        let (this, node, address) = (self.this.clone(), node.clone(), address.to_owned());
+        Box::pin(async move {
+            let transport = this.upgrade();
+            let transport = transport.ok_or_else(|| Error::unavailable("the node has ended"))?;
+            transport.dial_stream(&node, &address, purpose).await
+        })
+    }
+
     fn stop(&self) {
+        self.streams.stop();
         if let Some(task) = self.accepting.lock().take() {
             task.abort();
         }

@@ -195,3 +195,43 @@ proptest! {
         }
     }
 }
+
+fn streams(number: u64, name: &str) -> Input {
+    Input::Streams(number, node(name), "actors".into())
+}
+
+#[test]
+fn a_stream_is_no_connection_of_a_link_and_a_member_has_one_of_each_purpose() {
+    let mut admission = admission([4, 4, 10, 10]);
+    assert_eq!(admission.step(Input::Wanted(node("a"), None)), None);
+    assert_eq!(connect(&mut admission, (1, 1, "a")), None);
+    assert_eq!(admission.step(accepted(2, 1)), None);
+    assert_eq!(admission.step(streams(2, "a")), None);
+    assert_eq!(counts(&admission), (0, 0, 1));
+
+    admission.step(accepted(3, 1));
+    assert_eq!(admission.step(streams(3, "a")), Some(Close(2, Reason::Replaced)));
+    admission.step(accepted(4, 1));
+    assert_eq!(admission.step(Input::Streams(4, node("a"), "other".into())), None);
+    assert_eq!(admission.step(Input::Unwanted(node("a"))), None);
+    assert!(admission.streams.is_empty());
+}
+
+#[test]
+fn strangers_have_no_streams_and_streams_have_a_limit() {
+    let settings = TcpSettings { streams_max: 1, ..TcpSettings::default() };
+    let mut admission = Admission::new(&settings);
+    admission.step(accepted(1, 1));
+    assert_eq!(admission.step(streams(1, "a")), Some(Close(1, Reason::NoMember)));
+    for name in ["a", "b"] {
+        admission.step(Input::Wanted(node(name), None));
+    }
+    for (number, name, expected) in [(2, "a", None), (3, "b", Some(Close(3, Reason::StreamsFull)))]
+    {
+        admission.step(accepted(number, 1));
+        assert_eq!(admission.step(streams(number, name)), expected);
+    }
+    admission.step(Input::Ended(2));
+    admission.step(accepted(4, 1));
+    assert_eq!(admission.step(streams(4, "b")), None);
+}

@@ -16,14 +16,17 @@ pub const GREETING: &[Decoder] = &[
     Decoder {
         name: "hello",
         decode: read,
-        seeds: || vec![hello(&[7; 16], "antiphon", "A", "a@1")],
+        seeds: || {
+            let hello = |purpose| hello(&[7; 16], ["antiphon", "A", "a@1"], purpose);
+            vec![hello(None), hello(Some("actors"))]
+        },
         bounds: Bounds::new(16 * 1024, 8),
     },
     Decoder {
         name: "greeting",
         decode: greeting,
         seeds: || {
-            let stranger = hello(&[7; 16], "antiphon", "B", "b@1");
+            let stranger = hello(&[7; 16], ["antiphon", "B", "b@1"], None);
             vec![[stranger.as_slice(), &[1; PROOF_BYTES]].concat()]
         },
         bounds: Bounds::new(16 * 1024, 8),
@@ -74,12 +77,16 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 
 fn read(bytes: &[u8]) -> Option<Check> {
     let mut stranger = Stranger(bytes);
-    let Hello { bytes: read, cluster, place, id } =
-        at_once(read_hello(&mut stranger, false)).ok()?;
+    let Hello { bytes: read, cluster, place, id, purpose } =
+        at_once(read_hello(&mut stranger, Side::Accepts, false)).ok()?;
     assert_eq!(read, bytes[..bytes.len() - stranger.0.len()], "the bytes of the hello");
     Some(Box::new(move || {
         let nonce = read[10..26].try_into().expect("16 bytes");
-        assert_eq!(hello(&nonce, &cluster, &place, &id), read, "a hello has one form");
+        assert_eq!(
+            hello(&nonce, [&cluster, &place, &id], purpose.as_deref()),
+            read,
+            "a hello has one form"
+        );
     }))
 }
 
@@ -90,7 +97,7 @@ fn greeting(bytes: &[u8]) -> Option<Check> {
     let mut claimed = None;
     for side in [Side::Dials, Side::Accepts] {
         let mut stranger = Stranger(bytes);
-        let greeted = at_once(greet(&mut stranger, &me, side, &settings, &mut claimed));
+        let greeted = at_once(greet(&mut stranger, &me, (side, None), &settings, &mut claimed));
         assert!(greeted.is_err(), "a stranger without the cookie was greeted as {greeted:?}");
     }
     claimed.map(antiphon_base::fuzzing::nothing_more)

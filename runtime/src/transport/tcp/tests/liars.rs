@@ -19,7 +19,7 @@ impl Liar {
         // the place of an earlier connection is given back a moment after its end
         for _ in 0..1000 {
             let mut stream = TcpStream::connect(&to.address).await.unwrap();
-            if hello::greet(&mut stream, &id, hello::Side::Dials, &cookie("x"), &mut None)
+            if hello::greet(&mut stream, &id, (hello::Side::Dials, None), &cookie("x"), &mut None)
                 .await
                 .is_ok()
             {
@@ -221,7 +221,7 @@ async fn few_bytes_wait_for_a_node_that_is_no_member_and_many_for_a_member() {
             let mut stream = TcpStream::connect(to).await.unwrap();
             let settings = cookie("x");
             let side = hello::Side::Dials;
-            hello::greet(&mut stream, &id, side, &settings, &mut None).await.unwrap();
+            hello::greet(&mut stream, &id, (side, None), &settings, &mut None).await.unwrap();
             stream
         }
     };
@@ -258,7 +258,7 @@ async fn each_refusal_is_counted_with_its_reason() {
         let mut stream = TcpStream::connect(&a.address).await.unwrap();
         let id = NodeId::new(name, 1).unwrap();
         let greeted =
-            hello::greet(&mut stream, &id, hello::Side::Dials, &settings, &mut None).await;
+            hello::greet(&mut stream, &id, (hello::Side::Dials, None), &settings, &mut None).await;
         assert!(greeted.is_err());
         until(reason, || refused(&a, reason) == 1).await;
     }
@@ -320,7 +320,8 @@ async fn a_name_with_line_breaks_and_terminal_escapes_is_refused_and_shown_escap
     let (mut other, mut own) = tokio::io::duplex(4096);
     other.write_all(&hello).await.unwrap();
     let settings = TcpSettings::default();
-    let error = hello::greet(&mut own, &a.id, hello::Side::Accepts, &settings, &mut None).await;
+    let error =
+        hello::greet(&mut own, &a.id, (hello::Side::Accepts, None), &settings, &mut None).await;
     let error = error.unwrap_err().1.to_string();
     assert!(error.contains(r"`anti\u{a}phon\u{1b}[2J`"), "{error}");
 

@@ -162,7 +162,9 @@ async fn greet(
     let settings = TcpSettings { place: "A".to_owned(), ..TcpSettings::default() };
     let mut stream = secure(stream, side, &loaded).await?;
     let me = NodeId::new(me, 1).unwrap();
-    let (id, place) = hello::greet(&mut stream, &me, side, &settings, &mut None).await?;
+    let side = (side, None);
+    let hello::Greeted { id, place, .. } =
+        hello::greet(&mut stream, &me, side, &settings, &mut None).await?;
     check_name(stream.get_ref().1.peer_certificates(), "antiphon", &place, &id)?;
     Ok((id, place))
 }
