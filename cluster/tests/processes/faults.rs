@@ -110,8 +110,8 @@ fn sixty_reconnects_leave_nothing_behind() {
         nodes.nodes[1].proxy.cut_streams();
     }
     settled(&mut nodes, 61);
-    for index in 0..2 {
-        let grown = nodes.number(index, "memory") - memory[index];
+    for (index, before) in memory.into_iter().enumerate() {
+        let grown = nodes.number(index, "memory") - before;
         println!("node {index}: {grown} KiB more after 40 reconnects");
         assert!(grown < 4096, "{grown} KiB");
         nodes.until(index, "metric antiphon_links_streams", 1);

@@ -161,7 +161,7 @@ impl Proxy {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
-        let (target, open): (Arc<Mutex<Option<u16>>>, Arc<Mutex<Vec<Open>>>) = Default::default();
+        let (target, open) = (Arc::new(Mutex::new(None)), Arc::new(Mutex::new(Vec::new())));
         let (to, kept) = (target.clone(), open.clone());
         std::thread::spawn(move || {
             for near in listener.incoming().map_while(Result::ok) {
