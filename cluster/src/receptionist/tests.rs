@@ -89,6 +89,8 @@ async fn subscribers_see_the_present_set_first_and_then_every_difference() {
     // changes that cancel each other are no news
     receptionist.deregister(&key, &one);
     receptionist.register(&key, &one).unwrap();
+    let second = std::time::Duration::from_secs(1);
+    assert!(tokio::time::timeout(second, changes.next()).await.is_err());
     receptionist.deregister(&key, &two);
     let next = within("a set", changes.next()).await.unwrap();
     assert_eq!((next.joined.len(), next.left), (0, vec![two]));

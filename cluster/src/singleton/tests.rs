@@ -159,6 +159,30 @@ async fn a_node_without_a_row_handles_no_message_and_ends_the_actor() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_message_is_handled_when_the_right_has_ended_whoever_notices_it_first() {
+    let place = Place::new();
+    for by_node in [true, false] {
+        let node = place.start("a").await;
+        let lease = SingletonLease::new("held".into(), 7, node.clone());
+        let held = Held { actor: Here, lease: lease.clone() };
+        let (actor, ended) = Actor::spawn(None, held, lease.clone()).await.unwrap();
+        let limit = Some(Duration::from_secs(1));
+        let counted = actor.call(Ask::Counted, limit).await;
+        assert!(matches!(counted, Ok(ractor::rpc::CallResult::Success(0))), "{counted:?}");
+        if by_node {
+            node.fence("the test wants it");
+        } else {
+            lease.end();
+        }
+        assert!(!lease.is_held());
+        let refused = actor.call(Ask::Counted, limit).await;
+        assert!(matches!(refused, Ok(ractor::rpc::CallResult::SenderError)), "{refused:?}");
+        within("the end of the actor", ended).await.unwrap();
+        node.crash();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn messages_without_a_singleton_wait_within_bounds() {
     let place = Place::new();
     let node = place.start("a").await;
