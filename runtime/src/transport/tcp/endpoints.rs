@@ -97,6 +97,19 @@ impl Endpoint {
     }
 }
 
+/// The node of a connection, forgotten at its end if it is not wanted.
+pub(super) struct Known<'a> {
+    pub(super) endpoints: &'a Mutex<Endpoints>,
+    pub(super) id: &'a NodeId,
+    pub(super) endpoint: &'a Arc<Endpoint>,
+}
+
+impl Drop for Known<'_> {
+    fn drop(&mut self) {
+        self.endpoints.lock().forget(self.id, self.endpoint);
+    }
+}
+
 /// Limit of the nodes that are remembered as refused; beyond, some are forgotten.
 const REFUSED_MAX: usize = 4096;
 

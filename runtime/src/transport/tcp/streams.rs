@@ -11,6 +11,7 @@ use super::accepted::Seat;
 use super::greeting::Secured;
 use super::hello::{Greeted, Side};
 use super::refusal::{Reason, Refused};
+use super::socket;
 use super::transport::TcpTransport;
 use crate::transport::{Stream, StreamAcceptor, StreamEnd, TransportHandler};
 use crate::{Error, NodeId, Result};
@@ -136,7 +137,7 @@ impl TcpTransport {
             return Err(Error::rejected(why));
         }
         self.expect_member(node)?;
-        let connection = self.dialled(address).await?;
+        let connection = socket::connect(address, self.handshake_timeout()).await?;
         let (greeted, connection) = self.greeted_stream(connection, node, purpose).await?;
         // it may have gone while the sides greeted
         self.expect_member(node)?;

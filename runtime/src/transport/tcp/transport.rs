@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::TcpSettings;
 use super::accepted::{Accepted, Seat};
-use super::endpoints::{Endpoint, Endpoints, Outgoing};
+use super::endpoints::{Endpoint, Endpoints, Known, Outgoing};
 use super::greeting::{Greeter, Secured};
 use super::hello::{Greeted, Side};
 use super::refusal::{Reason, Refused};
@@ -123,11 +123,6 @@ impl TcpTransport {
         self.endpoints().may_connect(&greeted.id, &greeted.place)
     }
 
-    /// A new connection to an address.
-    pub(super) async fn dialled(&self, address: &str) -> Result<TcpStream> {
-        socket::connect(address, self.settings.handshake_timeout).await
-    }
-
     async fn accept(this: Weak<Self>, listener: TcpListener) {
         loop {
             let accepted = listener.accept().await;
@@ -198,7 +193,7 @@ impl TcpTransport {
         let handler = handler
             .ok_or_else(|| Refused(Reason::Fault, Error::bug("the transport was not started")))?;
         let endpoint = self.endpoint(&id, place, seat)?;
-        let _known = Known { transport: self, id: &id, endpoint: &endpoint };
+        let _known = Known { endpoints: &self.endpoints, id: &id, endpoint: &endpoint };
         let settings = &self.settings;
         let ended = match stream {
             Secured::Plain(stream) => {
@@ -289,26 +284,13 @@ impl TcpTransport {
 
     /// Connects, and runs the connection to its end. Returns whether it lasted for `retry_max`.
     async fn attempt(&self, id: &NodeId, address: &str) -> Result<bool> {
-        let stream = self.dialled(address).await?;
+        let stream = socket::connect(address, self.settings.handshake_timeout).await?;
         let mut connection = pin!(self.connection(stream, Some(id), None));
         let ended = match tokio::time::timeout(self.settings.retry_max, connection.as_mut()).await {
             Ok(ended) => ended.map(|()| false),
             Err(_) => connection.await.map(|()| true),
         };
         Ok(ended?)
-    }
-}
-
-/// The node of a connection, forgotten at its end if it is not wanted.
-struct Known<'a> {
-    transport: &'a TcpTransport,
-    id: &'a NodeId,
-    endpoint: &'a Arc<Endpoint>,
-}
-
-impl Drop for Known<'_> {
-    fn drop(&mut self) {
-        self.transport.endpoints().forget(self.id, self.endpoint);
     }
 }
 
