@@ -42,6 +42,10 @@ pub struct ActorSettings {
     /// Longest wait before a session is opened again, also with a member that has no plain actors.
     #[serde(with = "antiphon_base::time::text")]
     pub retry_max: Duration,
+    /// Longest time until both sides of a new session know the actors and groups of each other; then
+    /// the session begins anew.
+    #[serde(with = "antiphon_base::time::text")]
+    pub ready_timeout: Duration,
     /// Time between two probes of a member.
     #[serde(with = "antiphon_base::time::text")]
     pub probe_interval: Duration,
@@ -66,6 +70,7 @@ impl Default for ActorSettings {
             queue_bytes_max: 64 * 1024 * 1024,
             retry_min: Duration::from_millis(50),
             retry_max: Duration::from_secs(5),
+            ready_timeout: Duration::from_secs(30),
             probe_interval: Duration::from_millis(300),
             probe_timeout: Duration::from_millis(500),
             probe_misses_max: 3,
@@ -93,6 +98,7 @@ impl ActorSettings {
         bounds::duration("retry_min", self.retry_min, millisecond..=HOUR)?;
         bounds::duration("retry_max", self.retry_max, millisecond..=HOUR)?;
         bounds::at_least(("retry_max", self.retry_max), (self.retry_min, "`retry_min`"))?;
+        bounds::duration("ready_timeout", self.ready_timeout, millisecond..=HOUR)?;
         bounds::duration("probe_interval", self.probe_interval, millisecond..=HOUR)?;
         bounds::duration("probe_timeout", self.probe_timeout, millisecond..=HOUR)?;
         bounds::number("probe_misses_max", self.probe_misses_max.into(), 1..=1000)?;

@@ -104,5 +104,11 @@ async fn node_with(
         tcp,
         start_timeout: Duration::from_secs(10),
     };
-    Box::pin(Embedded::start(settings)).await.expect("a node")
+    let node = Box::pin(Embedded::start(settings)).await.expect("a node");
+    #[cfg(feature = "actors")]
+    if let Err(error) = antiphon::cluster::actors(&node.node) {
+        // one node of a process has them
+        eprintln!("{place}: without sessions: {error}");
+    }
+    node
 }

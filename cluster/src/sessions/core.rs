@@ -37,6 +37,8 @@ pub(crate) enum Input {
     Opened(NodeId, SessionNumber),
     /// A stream could not be opened.
     NotOpened(NodeId),
+    /// Both sides of the session know the actors and groups of each other.
+    Ready(SessionNumber),
     /// The session, or its stream, has ended.
     Ended(SessionNumber),
     /// This node leaves the cluster.
@@ -56,6 +58,8 @@ pub(crate) enum Why {
     Frozen,
     /// A newer stream takes its place.
     Replaced,
+    /// It was not ready in time: the other side greets too slowly, or not at all.
+    Stalled,
 }
 
 impl Why {
@@ -66,6 +70,7 @@ impl Why {
             Self::NoMember => "no_member",
             Self::Frozen => "frozen",
             Self::Replaced => "replaced",
+            Self::Stalled => "stalled",
         }
     }
 }
@@ -88,13 +93,15 @@ pub(crate) struct CoreSettings {
     pub(crate) retry_min: Duration,
     /// Longest wait, and the time that a session must last so that the waits begin anew.
     pub(crate) retry_max: Duration,
+    /// Longest time until a session is ready.
+    pub(crate) ready_timeout: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Waiting { until: Instant },
     Opening,
-    Open { session: SessionNumber, since: Instant },
+    Open { session: SessionNumber, since: Instant, is_ready: bool },
 }
 
 #[derive(Debug)]
@@ -140,6 +147,13 @@ impl Core {
                     other.fail(now, self.settings);
                 }
             }
+            Input::Ready(number) => {
+                for other in self.others.values_mut() {
+                    if let Way::Open { session, is_ready, .. } = &mut other.way {
+                        *is_ready |= *session == number;
+                    }
+                }
+            }
             Input::Goodbye => {
                 self.has_left = true;
                 for other in std::mem::take(&mut self.others).into_values() {
@@ -148,6 +162,7 @@ impl Core {
             }
             Input::Tick => {}
         }
+        self.end_stalled(now, &mut effects);
         self.open_due(now, &mut effects);
         if cfg!(debug_assertions) {
             self.check();
@@ -202,12 +217,25 @@ impl Core {
             }
             Some(other) => {
                 effects.extend(other.end(Why::Replaced));
-                other.way = Way::Open { session, since: now };
+                other.way = Way::Open { session, since: now, is_ready: false };
                 effects.push(Effect::Begin(session));
                 return;
             }
         };
         effects.push(Effect::End(session, refused));
+    }
+
+    /// Ends the sessions that were not ready in time.
+    fn end_stalled(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let Self { settings, others, .. } = self;
+        for other in others.values_mut() {
+            if let Way::Open { since, is_ready: false, .. } = other.way
+                && now.duration_since(since) >= settings.ready_timeout
+            {
+                effects.extend(other.end(Why::Stalled));
+                other.fail(now, *settings);
+            }
+        }
     }
 
     /// Opens the streams that are due, to members with larger ids.
@@ -260,7 +288,8 @@ impl Other {
     fn fail(&mut self, now: Instant, settings: CoreSettings) {
         let has_lasted = matches!(
             self.way,
-            Way::Open { since, .. } if now.duration_since(since) >= settings.retry_max
+            Way::Open { since, is_ready: true, .. }
+                if now.duration_since(since) >= settings.retry_max
         );
         self.failures = if has_lasted { 1 } else { self.failures.saturating_add(1) };
         let backoff = Backoff::new(settings.retry_min, settings.retry_max);

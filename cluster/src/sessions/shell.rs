@@ -93,7 +93,7 @@ impl Shell {
             antiphon_base::Error::bug(format!("the server of plain actors: {error}"))
         })?;
         let settings = &parts.settings;
-        let (retry_min, retry_max) = (settings.retry_min, settings.retry_max);
+        let ActorSettings { retry_min, retry_max, ready_timeout, .. } = *settings;
         let me = parts.node.id().clone();
         let detector = DetectorSettings {
             probe_interval: settings.probe_interval,
@@ -102,7 +102,7 @@ impl Shell {
             probe_grace: settings.probe_timeout,
         };
         Ok(Self {
-            core: Core::new(me.clone(), CoreSettings { retry_min, retry_max }),
+            core: Core::new(me.clone(), CoreSettings { retry_min, retry_max, ready_timeout }),
             detector: FailureDetector::new(me, detector),
             server,
             facts,
@@ -176,7 +176,7 @@ impl Shell {
                 tracing::debug!(other = %node, %error, "no session of plain actors");
                 self.step(Input::NotOpened(node)).await;
             }
-            Fact::Ready(actor) => self.ready(actor),
+            Fact::Ready(actor) => self.ready(actor).await,
             Fact::Stopped(actor) => self.stopped(actor).await,
             Fact::Probed(node, answered) => {
                 self.probe(failure_detector::Input::Probed(node, answered)).await;
@@ -197,7 +197,7 @@ impl Shell {
         (node, self.last)
     }
 
-    fn ready(&mut self, actor: ActorId) {
+    async fn ready(&mut self, actor: ActorId) {
         let found = self.running.iter().find(|(_, running)| running.actor.get_id() == actor);
         let Some((number, Running { other, why: None, .. })) = found else { return };
         tracing::info!(%other, "plain actors: a session is in step");
@@ -206,6 +206,7 @@ impl Shell {
             Arc::make_mut(ready).insert(other, number);
         });
         self.count();
+        self.step(Input::Ready(number)).await;
     }
 
     async fn stopped(&mut self, actor: ActorId) {

@@ -10,7 +10,8 @@ fn core(name: &str) -> (Core, Instant) {
     let (retry_min, retry_max) = (Duration::from_millis(100), Duration::from_secs(1));
     #[expect(clippy::disallowed_methods, reason = "any time: all others are counted from it")]
     let now = Instant::now();
-    (Core::new(node(name), CoreSettings { retry_min, retry_max }), now)
+    let ready_timeout = Duration::from_secs(3);
+    (Core::new(node(name), CoreSettings { retry_min, retry_max, ready_timeout }), now)
 }
 
 fn members(names: &[&str]) -> Input {
@@ -53,10 +54,27 @@ fn a_cut_is_healed_with_longer_waits_until_a_session_has_lasted() {
     assert_eq!(core.step(now + millis(200), Input::Tick), [open("b")]);
     let now = now + millis(200);
     core.step(now, Input::Opened(node("b"), 2));
+    core.step(now, Input::Ready(2));
     // it has
     let now = now + millis(1000);
     assert_eq!(core.step(now, Input::Ended(2)), []);
     assert_eq!(core.step(now + millis(100), Input::Tick), [open("b")]);
+}
+
+#[test]
+fn a_session_that_is_not_ready_in_time_begins_anew() {
+    let (mut core, now) = core("a");
+    core.step(now, members(&["b", "c"]));
+    core.step(now, Input::Opened(node("b"), 1));
+    core.step(now, Input::Opened(node("c"), 2));
+    core.step(now, Input::Ready(2));
+    assert_eq!(core.step(now + millis(2999), Input::Tick), []);
+    let late = now + millis(3000);
+    assert_eq!(core.step(late, Input::Tick), [Effect::End(1, Why::Stalled)]);
+    assert_eq!(core.step(late, Input::Ended(1)), []);
+    assert_eq!(core.step(late, Input::Ready(1)), []);
+    assert_eq!(core.step(late + millis(100), Input::Tick), [open("b")]);
+    assert_eq!(core.step(late + millis(60_000), Input::Tick), [], "the other one is ready");
 }
 
 #[test]

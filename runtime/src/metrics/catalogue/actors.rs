@@ -62,8 +62,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         &["reason"],
         [
             "sessions of plain actors that ended, by reason",
-            "5: one for each reason",
-            "`frozen`: a member did not answer probes. `closed`: the connection broke, or code called `stop` on a remote actor. `no_member`, `replaced` and `goodbye` belong to nodes that come and go.",
+            "6: one for each reason",
+            "`frozen`: a member did not answer probes. `closed`: the connection broke, or code called `stop` on a remote actor. `stalled`: it was not ready within `actors.ready_timeout`. `no_member`, `replaced` and `goodbye` belong to nodes that come and go.",
         ],
     ),
     counter(
