@@ -42,8 +42,8 @@ pub struct ActorSettings {
     /// Longest wait before a session is opened again, also with a member that has no plain actors.
     #[serde(with = "antiphon_base::time::text")]
     pub retry_max: Duration,
-    /// Longest time until both sides of a new session know the actors and groups of each other; then
-    /// the session begins anew.
+    /// Longest time until both sides of a new session know the actors and groups of each other.
+    /// Then the session begins anew.
     #[serde(with = "antiphon_base::time::text")]
     pub ready_timeout: Duration,
     /// Time between two probes of a member.
