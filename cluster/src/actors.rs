@@ -26,8 +26,9 @@ static OWNER: Mutex<Option<NodeId>> = Mutex::new(None);
 /// clone; all clones are the same sessions.
 ///
 /// - A member that is killed, or cut off, leaves all groups when its connection breaks; one that is
-///   frozen, after `probe_misses_max` missed probes; one that says goodbye, at once. Its references
-///   are dead for ever then: take them from the group again.
+///   frozen, after `probe_misses_max` missed probes; one that says goodbye, when its shards have
+///   moved; what the receptionist has of it, topics and singletons included, at once. Its
+///   references are dead for ever then: take them from the group again.
 /// - Messages are delivered at most once, in the order of each sender and receiver while a session
 ///   lasts.
 /// - A remote reference must not be stopped: that ends the session with its node, which begins anew

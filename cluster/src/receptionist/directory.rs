@@ -44,6 +44,8 @@ pub(crate) enum Effect<A> {
     Changed(Service, Arc<[Found<A>]>),
     /// That many actors of other nodes are left out because of this setting.
     LeftOut(&'static str, usize),
+    /// There is room again, after actors were left out: read all groups again.
+    Room,
 }
 
 /// The actors of one key, by group.
@@ -56,11 +58,31 @@ pub(crate) struct Directory<A> {
     actors_max: usize,
     services: BTreeMap<Service, Groups<A>>,
     dead: BTreeSet<NodeId>,
+    /// True after actors were left out, until there is room again.
+    has_left_out: bool,
 }
 
-impl<A: Clone> Directory<A> {
+impl<A: Clone + PartialEq> Directory<A> {
     pub(crate) fn new(keys_max: usize, actors_max: usize) -> Self {
-        Self { keys_max, actors_max, services: BTreeMap::new(), dead: BTreeSet::new() }
+        Self {
+            keys_max,
+            actors_max,
+            services: BTreeMap::new(),
+            dead: BTreeSet::new(),
+            has_left_out: false,
+        }
+    }
+
+    /// Number of actors under all keys.
+    fn actors(&self) -> usize {
+        self.services.values().map(count).sum()
+    }
+
+    /// Returns whether the actor with this number is found in the group.
+    pub(crate) fn has(&self, group: &Group, pid: u64) -> bool {
+        let groups = self.services.get(&group.service);
+        let actors = groups.and_then(|groups| groups.get(&(group.node.clone(), group.rank)));
+        actors.is_some_and(|actors| actors.contains_key(&pid))
     }
 
     /// Number of keys with actors.
@@ -93,10 +115,16 @@ impl<A: Clone> Directory<A> {
     /// Advances by one input; no rule here hangs on the time.
     pub(crate) fn step(&mut self, input: Input<A>) -> Vec<Effect<A>> {
         let mut effects = Vec::new();
+        let before = if self.has_left_out { self.actors() } else { 0 };
         match input {
             Input::Group(group, actors) => self.group(group, actors, &mut effects),
             Input::Joined(group, pid, actor) => self.joined(group, pid, actor, &mut effects),
             Input::Dead(dead) => self.dead(dead, &mut effects),
+        }
+        self.has_left_out |= effects.iter().any(|effect| matches!(effect, Effect::LeftOut(..)));
+        if self.has_left_out && self.actors() < before {
+            self.has_left_out = false;
+            effects.push(Effect::Room);
         }
         if cfg!(debug_assertions) {
             self.check();
@@ -141,7 +169,8 @@ impl<A: Clone> Directory<A> {
             actors = kept;
             effects.push(Effect::LeftOut("receptionist_actors_max", surplus));
         }
-        let has_changed = !before.keys().eq(actors.keys());
+        // a session that has begun anew gives the same numbers to other references
+        let has_changed = before != actors;
         if !actors.is_empty() {
             groups.insert(slot, actors);
         }
@@ -154,10 +183,10 @@ impl<A: Clone> Directory<A> {
     }
 
     fn joined(&mut self, group: Group, pid: u64, actor: A, effects: &mut Vec<Effect<A>>) {
-        let Group { service, rank, node } = group;
-        if self.dead.contains(&node) {
+        if self.dead.contains(&group.node) || self.has(&group, pid) {
             return;
         }
+        let Group { service, rank, node } = group;
         if let Some((setting, _)) = self.full(&service) {
             effects.push(Effect::LeftOut(setting, 1));
             return;
@@ -275,6 +304,31 @@ mod tests {
         let other = directory.step(group("l", "a", &[1]));
         assert_eq!(other, [Effect::LeftOut("receptionist_keys_max", 1)]);
         assert_eq!(directory.full(&service("l", "M")), Some(("receptionist_keys_max", 1)));
+    }
+
+    #[test]
+    fn room_again_after_actors_were_left_out_is_told_once() {
+        let mut directory = Directory::new(8, 1);
+        directory.step(group("k", "a", &[1]));
+        let left_out = Effect::LeftOut("receptionist_actors_max", 1);
+        assert_eq!(directory.step(group("k", "b", &[2])), [left_out]);
+        assert_eq!(directory.step(group("k", "a", &[])), [changed("k", &[]), Effect::Room]);
+        assert_eq!(directory.step(group("k", "b", &[2])), [changed("k", &[("b", 2)])]);
+        assert_eq!(directory.step(group("k", "b", &[])), [changed("k", &[])]);
+    }
+
+    #[test]
+    fn the_same_actor_under_another_reference_is_a_change() {
+        let of = |reference: u32| {
+            let group = Group { service: service("k", "M"), rank: 0, node: node("a") };
+            Input::Group(group, BTreeMap::from([(1, reference)]))
+        };
+        let mut directory = Directory::new(8, 8);
+        assert_eq!(directory.step(of(1)).len(), 1);
+        assert_eq!(directory.step(of(1)), []);
+        let found = Found { node: node("a"), pid: 1, rank: 0, actor: 2 };
+        let anew = Effect::Changed(service("k", "M"), Arc::from([found]));
+        assert_eq!(directory.step(of(2)), [anew]);
     }
 
     #[test]

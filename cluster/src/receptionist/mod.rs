@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use antiphon_runtime::metrics::{IntCounter, IntCounterVec, IntGauge};
 use antiphon_runtime::{Node, NodeId};
 use parking_lot::Mutex;
-use ractor::{ActorCell, ActorRef, ActorStatus, Message, pg};
+use ractor::{ActorCell, ActorId, ActorRef, ActorStatus, Message, pg};
 use tokio::sync::watch;
 
 use self::directory::{Directory, Effect, Input};
@@ -41,6 +41,8 @@ struct State {
     directory: Directory<ActorCell>,
     /// The newest set of each key that has actors or subscribers.
     listings: Listings,
+    /// True when actors that were left out have room now.
+    has_room: bool,
 }
 
 struct Counts {
@@ -123,16 +125,18 @@ impl Receptionist {
         rank: u64,
     ) -> Result<(), ToolError> {
         let group = Group { service: key.service(), rank, node: self.inner.node.clone() };
-        if self.inner.is_leaving.load(Ordering::Acquire) {
-            return Err(ToolError::Leaving { key: key.to_string() });
-        }
         if actor.get_status() >= ActorStatus::Stopping {
             return Err(ToolError::Ended { key: key.to_string() });
         }
         // the lock makes one order of what `pg` has and what is found
         let mut state = self.inner.state.lock();
-        state.admit(&group.service).inspect_err(|error| self.inner.refused(error))?;
+        if self.inner.is_leaving.load(Ordering::Acquire) {
+            return Err(ToolError::Leaving { key: key.to_string() });
+        }
         let actor = actor.get_cell();
+        if !state.directory.has(&group, actor.get_id().pid()) {
+            state.admit(&group.service).inspect_err(|error| self.inner.refused(error))?;
+        }
         pg::join_scoped(SCOPE.to_owned(), group.name(), vec![actor.clone()]);
         // one that has ended meanwhile is not in the group
         if actor.get_status() < ActorStatus::Stopping {
@@ -148,6 +152,7 @@ impl Receptionist {
         let mut state = self.inner.state.lock();
         pg::leave_scoped(SCOPE.to_owned(), group.name(), vec![actor.get_cell()]);
         self.inner.read(&mut state, &group);
+        self.inner.fill_room(&mut state);
     }
 
     /// The actors under a key as this node knows them now, sorted by node; none is no error.
@@ -219,6 +224,14 @@ impl Receptionist {
     }
 }
 
+/// The number of the session of a remote actor; a local one is newer than all of them.
+fn session_of(id: ActorId) -> u64 {
+    match id {
+        ActorId::Local(_) => u64::MAX,
+        ActorId::Remote { node_id, .. } => node_id,
+    }
+}
+
 /// Whether somebody needs the value.
 trait InUse {
     fn is_in_use(&self) -> bool;
@@ -264,7 +277,7 @@ impl Inner {
             node: node.id().clone(),
             runtime: node.runtime().clone(),
             settings,
-            state: Mutex::new(State { directory, listings: BTreeMap::new() }),
+            state: Mutex::new(State { directory, listings: BTreeMap::new(), has_room: false }),
             is_leaving: AtomicBool::new(false),
             counts,
         }
@@ -287,7 +300,18 @@ impl Inner {
     /// Reads a group as it is now. The lock makes one order of all reads, so that an older set
     /// never replaces a newer one.
     fn read_group(&self, group: &Group) {
-        self.read(&mut self.state.lock(), group);
+        let mut state = self.state.lock();
+        self.read(&mut state, group);
+        self.fill_room(&mut state);
+    }
+
+    /// Reads all groups again when actors that were left out have room.
+    fn fill_room(&self, state: &mut State) {
+        while std::mem::take(&mut state.has_room) {
+            let names = pg::which_scoped_groups(&SCOPE.to_owned());
+            let groups = names.iter().filter_map(|name| Group::parse(name));
+            groups.for_each(|group| self.read(state, &group));
+        }
     }
 
     fn read(&self, state: &mut State, group: &Group) {
@@ -295,8 +319,10 @@ impl Inner {
         let mut actors = BTreeMap::new();
         for cell in cells {
             let pid = cell.get_id().pid();
-            // two nodes of one process see an actor both as their own and over a session
-            if cell.get_id().is_local() || !actors.contains_key(&pid) {
+            // two nodes of one process see an actor both as their own and over a session; a newer
+            // session has a greater number
+            let known = actors.get(&pid).map(|known: &ActorCell| session_of(known.get_id()));
+            if known.is_none_or(|known| known < session_of(cell.get_id())) {
                 actors.insert(pid, cell);
             }
         }
@@ -311,6 +337,7 @@ impl Inner {
                     let counter = self.counts.left_out.with_label_values(&[setting]);
                     counter.inc_by(actors as u64);
                 }
+                Effect::Room => state.has_room = true,
             }
         }
         self.counts.keys.set(i64::try_from(state.directory.keys()).unwrap_or(i64::MAX));

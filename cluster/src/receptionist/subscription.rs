@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::ServiceKey;
 use super::directory::Found;
+use super::session_of;
 
 /// The actors under a key, sorted by node and number.
 pub(crate) type Present = Arc<[Found<ActorCell>]>;
@@ -147,11 +148,16 @@ impl<M: Message> Subscription<M> {
     }
 }
 
-fn by_id(actors: &Present) -> BTreeMap<(&NodeId, u64, u64), &ActorCell> {
-    actors.iter().map(|found| ((&found.node, found.rank, found.pid), &found.actor)).collect()
+/// The actors by what tells them apart: a session that has begun anew gives other references.
+fn by_id(actors: &Present) -> BTreeMap<(&NodeId, u64, u64, u64), &ActorCell> {
+    let id = |found: &Found<ActorCell>| (found.rank, found.pid, session_of(found.actor.get_id()));
+    let with_id = |found| {
+        let (rank, pid, session) = id(found);
+        ((&found.node, rank, pid, session), &found.actor)
+    };
+    actors.iter().map(with_id).collect()
 }
 
 fn same(one: &Present, other: &Present) -> bool {
-    let id = |found: &Found<ActorCell>| (found.node.clone(), found.rank, found.pid);
-    one.iter().map(id).eq(other.iter().map(id))
+    by_id(one).keys().eq(by_id(other).keys())
 }

@@ -83,7 +83,11 @@ pub(super) fn start(node: &Node, inner: &Arc<Inner>) {
         loop {
             let dead = dead(&members.borrow_and_update());
             let Some(inner) = of.upgrade() else { return };
-            inner.advance(&mut inner.state.lock(), Input::Dead(dead));
+            {
+                let mut state = inner.state.lock();
+                inner.advance(&mut state, Input::Dead(dead));
+                inner.fill_room(&mut state);
+            }
             drop(inner);
             if members.changed().await.is_err() {
                 return;
@@ -104,6 +108,8 @@ fn end_with(node: &Node, inner: &Arc<Inner>, watcher: &ActorRef<Read>) {
     let leaves = of.clone();
     let leave = move || {
         if let Some(inner) = leaves.upgrade() {
+            // what was registered before is in its group when the groups are read
+            let _state = inner.state.lock();
             inner.is_leaving.store(true, Ordering::Release);
         }
         for name in pg::which_scoped_groups(&SCOPE.to_owned()) {

@@ -39,6 +39,7 @@ pub(super) fn external(
         failed: None,
         is_closed: false,
         pump: Waker::noop().clone(),
+        dropped: 0,
         metrics: metrics.clone(),
     }));
     task::spawn("session writer", pump(pipe.clone()));
@@ -61,6 +62,8 @@ struct Pipe {
     /// The session is gone.
     is_closed: bool,
     pump: Waker,
+    /// Number of dropped messages.
+    dropped: u64,
     metrics: SessionMetrics,
 }
 
@@ -69,8 +72,11 @@ impl Pipe {
     fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.check()?;
         let before = self.outbound.bytes();
-        let (other, metrics) = (&self.other, &self.metrics);
-        let pushed = self.outbound.push(bytes, |dropped| tell_dropped(other, metrics, dropped));
+        let (other, metrics, count) = (&self.other, &self.metrics, &mut self.dropped);
+        let pushed = self.outbound.push(bytes, |dropped| {
+            *count += 1;
+            tell_dropped((other, *count), metrics, dropped);
+        });
         self.metrics.queued.add(signed(self.outbound.bytes()) - signed(before));
         pushed.map_err(|overflow| {
             tell_overflow(&self.other, &self.metrics, overflow);
@@ -124,15 +130,23 @@ fn signed(bytes: usize) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-fn tell_dropped(other: &NodeId, metrics: &SessionMetrics, dropped: Dropped) {
+/// Counts a dropped message, and logs the 1st, 2nd, 4th, 8th .. of a session: there may be many.
+fn tell_dropped((other, count): (&NodeId, u64), metrics: &SessionMetrics, dropped: Dropped) {
+    let is_told = count.is_power_of_two();
     match dropped {
         Dropped::TooLarge(bytes) => {
             metrics.dropped.with_label_values(&["too_large"]).inc();
-            tracing::warn!(%other, bytes, "a message of a plain actor is dropped: it is over `actors.frame_bytes_max`");
+            if !is_told {
+                return;
+            }
+            tracing::warn!(%other, bytes, count, "a message of a plain actor is dropped: it is over `actors.frame_bytes_max`");
         }
         Dropped::Full => {
             metrics.dropped.with_label_values(&["full"]).inc();
-            tracing::warn!(%other, "messages of plain actors are dropped: `actors.queue_bytes_max` wait for the member");
+            if !is_told {
+                return;
+            }
+            tracing::warn!(%other, count, "messages of plain actors are dropped: `actors.queue_bytes_max` wait for the member");
         }
     }
 }

@@ -17,10 +17,11 @@ mod store;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use antiphon_base::task;
 use antiphon_runtime::Node;
-use ractor::{Actor, ActorRuntime};
+use ractor::{Actor, ActorRef, ActorRuntime, Message};
 
 use self::held::Held;
 pub use self::held::SingletonLease;
@@ -112,11 +113,13 @@ impl Singleton {
             let (receptionist, key) = (receptionist.clone(), key.clone());
             drop(task::spawn("singleton", async move {
                 match started.await {
-                    Ok(Ok(ended)) => {
-                        if let Err(error) = receptionist.register_ranked(&key, &actor, rank) {
-                            tracing::warn!(%error, "a singleton cannot be found");
+                    Ok(Ok(mut ended)) => {
+                        tokio::select! {
+                            _ = &mut ended => {}
+                            () = be_found(&receptionist, &key, &actor, rank) => {
+                                let _ = ended.await;
+                            }
                         }
-                        let _ = ended.await;
                     }
                     Ok(Err(error)) => {
                         tracing::warn!(singleton = %key, %error, "a singleton does not start");
@@ -131,5 +134,25 @@ impl Singleton {
         };
         Singletons::of(node).add(&name.into(), Arc::new(factory))?;
         Ok(proxy)
+    }
+}
+
+/// Time between two tries to register a singleton whose registration is refused: until then, its
+/// proxies do not find it.
+const REGISTER_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Registers the actor of a singleton, again and again until the receptionist has room.
+async fn be_found<M: Message>(
+    receptionist: &Receptionist,
+    key: &ServiceKey<M>,
+    actor: &ActorRef<M>,
+    rank: u64,
+) {
+    let mut is_told = false;
+    while let Err(error) = receptionist.register_ranked(key, actor, rank) {
+        if !std::mem::replace(&mut is_told, true) {
+            tracing::warn!(%error, "a singleton cannot be found: it is registered again and again");
+        }
+        tokio::time::sleep(REGISTER_INTERVAL).await;
     }
 }

@@ -113,29 +113,17 @@ impl<M: Message> SingletonProxy<M> {
     /// [`ToolError::Nobody`] when no singleton is there within the time: the message was not sent.
     /// [`ToolError::Timeout`] without an answer; [`ToolError::Ended`] when the singleton ended, or
     /// dropped the call: the message may have had its effect. [`ToolError::Full`] when
-    /// `singleton_buffer_max` calls of this proxy wait.
+    /// `singleton_buffer_max` calls of this proxy wait for the singleton.
     pub async fn call<R: Send + 'static>(
         &self,
         limit: Duration,
         message: impl FnOnce(RpcReplyPort<R>) -> M,
     ) -> Result<R, ToolError> {
         let inner = &self.inner;
-        let max = inner.settings.singleton_buffer_max;
-        let Ok(_room) = inner.calls.try_acquire() else {
-            inner.dropped.with_label_values(&["singleton_buffer_max"]).inc();
-            return Err(inner.full(max));
-        };
         let until = inner.clock.now() + limit;
-        let mut present = inner.present.clone();
-        let actor = loop {
-            present.borrow_and_update();
-            if let Some(actor) = inner.actor() {
-                break actor;
-            }
-            let changed = tokio::time::timeout_at(until, present.changed()).await;
-            if !matches!(changed, Ok(Ok(()))) {
-                return Err(ToolError::Nobody { key: inner.name.to_string() });
-            }
+        let actor = match inner.actor() {
+            Some(actor) => actor,
+            None => inner.wait_for_actor(until).await?,
         };
         let left = until.saturating_duration_since(inner.clock.now());
         call(&inner.key, &actor, left, message).await.map_err(|error| inner.named(error, limit))
@@ -143,6 +131,25 @@ impl<M: Message> SingletonProxy<M> {
 }
 
 impl<M: Message> Inner<M> {
+    /// Waits for the singleton, in the room for those that wait.
+    async fn wait_for_actor(&self, until: Instant) -> Result<ActorRef<M>, ToolError> {
+        let Ok(_room) = self.calls.try_acquire() else {
+            self.dropped.with_label_values(&["singleton_buffer_max"]).inc();
+            return Err(self.full(self.settings.singleton_buffer_max));
+        };
+        let mut present = self.present.clone();
+        loop {
+            present.borrow_and_update();
+            if let Some(actor) = self.actor() {
+                return Ok(actor);
+            }
+            let changed = tokio::time::timeout_at(until, present.changed()).await;
+            if !matches!(changed, Ok(Ok(()))) {
+                return Err(ToolError::Nobody { key: self.name.to_string() });
+            }
+        }
+    }
+
     fn full(&self, max: usize) -> ToolError {
         ToolError::Full { key: self.name.to_string(), setting: "singleton_buffer_max", max }
     }

@@ -102,7 +102,11 @@ impl Singletons {
 
     /// Gives all leases back, each after its actor has ended.
     async fn leave(&self) {
-        self.is_leaving.store(true, Ordering::Release);
+        {
+            // what was added before is ahead of the order to leave
+            let _names = self.names.lock();
+            self.is_leaving.store(true, Ordering::Release);
+        }
         let (done, left) = oneshot::channel();
         if self.commands.send(Command::Leave(done)).await.is_ok() {
             let _ = left.await;
@@ -120,6 +124,13 @@ impl Running {
     fn kill(&self) {
         self.lease.end();
         self.actor.kill();
+    }
+}
+
+impl Drop for Running {
+    /// Work that the actor has left behind has no right any more, before the lease is given back.
+    fn drop(&mut self) {
+        self.lease.end();
     }
 }
 

@@ -12,6 +12,7 @@ use crate::testing::{Place, until, within};
 enum Ask {
     Where(RpcReplyPort<(String, u64)>),
     Count,
+    Lease(RpcReplyPort<SingletonLease>),
     Counted(RpcReplyPort<u64>),
     Fail,
 }
@@ -44,6 +45,7 @@ impl Actor for Here {
                 reply.send((lease.node().id().name().to_owned(), lease.token().0))?;
             }
             Ask::Count => *count += 1,
+            Ask::Lease(reply) => reply.send(lease.clone())?,
             Ask::Counted(reply) => reply.send(*count)?,
             Ask::Fail => return Err("the test wants it".into()),
         }
@@ -121,6 +123,29 @@ async fn an_actor_that_fails_is_started_again_with_waits_that_grow() {
     }
     assert!(waits.windows(2).all(|pair| pair[0] < pair[1]), "{waits:?}");
     assert!(node.metrics().text().contains("antiphon_singleton_ends_total{reason=\"failed\"} 4"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_an_actor_has_left_behind_has_no_right_after_its_end() {
+    let place = Place::new();
+    let (a, b) = (place.start("a").await, place.start("b").await);
+    let proxies = [start(&a, "behind"), start(&b, "behind")];
+    let lease = within("a lease", proxies[0].call(LIMIT, Ask::Lease)).await.unwrap();
+    assert!(lease.is_held());
+    // the node lives on; the actor begins anew, with a lease of its own
+    proxies[0].send(Ask::Fail).unwrap();
+    until("the end", || !lease.is_held()).await;
+    let again = within("a lease", proxies[0].call(LIMIT, Ask::Lease)).await.unwrap();
+    assert!(again.is_held() && !lease.is_held());
+    // it moves: the other node has it only after this one has no right any more
+    let first = again.node().id().name().to_owned();
+    let (leaving, proxy) =
+        if first == "a" { (a.clone(), &proxies[1]) } else { (b.clone(), &proxies[0]) };
+    let goodbye = task::spawn("goodbye", async move { leaving.leave().await });
+    until("it moves", || !again.is_held()).await;
+    let newer = within("a lease", proxy.call(LIMIT, Ask::Lease)).await.unwrap();
+    assert!(newer.is_held() && newer.token().0 > again.token().0);
+    goodbye.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -143,6 +143,8 @@ impl TcpTransport {
         self.expect_member(node)?;
         let stream = stream_of(node.clone(), connection);
         let running = self.streams().begin(&stream, greeted.place, purpose);
+        // its end may have been called for before it was known
+        self.expect_member(node)?;
         task::spawn("tcp stream", async move { running.end.ended().await });
         Ok(stream)
     }
@@ -204,9 +206,13 @@ impl TcpTransport {
         seat.streams(&id, purpose)?;
         let said = connection.write_u8(TAKEN).await;
         said.map_err(|error| Refused(Reason::Closed, Error::unavailable(error.to_string())))?;
-        let stream = stream_of(id, connection);
+        let stream = stream_of(id.clone(), connection);
         // its drop ends the stream, also when this connection gives way to another
         let running = self.streams().begin(&stream, greeted.place, purpose);
+        // its end may have been called for before it was known
+        if let Err(error) = self.expect_member(&id) {
+            return refused(Reason::NoMember, error);
+        }
         acceptor(stream);
         running.end.ended().await;
         Ok(())
