@@ -2,11 +2,13 @@
 //!
 //! - `key`: typed keys, and the names of `pg` groups;
 //! - `directory`: decides which actors are found;
+//! - `session`: the session of a reference, which tells an older one from a newer one;
 //! - `watcher`: brings the changes of `pg` and of the members to the directory, many at once;
 //! - `subscription`: the newest set of actors for those that wait for changes.
 
 mod directory;
 mod key;
+mod session;
 mod subscription;
 #[cfg(test)]
 mod tests;
@@ -19,12 +21,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use antiphon_runtime::metrics::{IntCounter, IntCounterVec, IntGauge};
 use antiphon_runtime::{Node, NodeId};
 use parking_lot::Mutex;
-use ractor::{ActorCell, ActorId, ActorRef, ActorStatus, Message, pg};
+use ractor::{ActorCell, ActorRef, ActorStatus, Message, pg};
 use tokio::sync::watch;
 
 use self::directory::{Directory, Effect, Input};
 pub use self::key::ServiceKey;
 pub(crate) use self::key::{Group, Service};
+use self::session::session_of;
 pub(crate) use self::subscription::{Change, Present};
 pub use self::subscription::{Listing, Subscription};
 use crate::{ToolError, ToolSettings};
@@ -221,14 +224,6 @@ impl Receptionist {
 
     pub(crate) fn node(&self) -> &NodeId {
         &self.inner.node
-    }
-}
-
-/// The number of the session of a remote actor; a local one is newer than all of them.
-fn session_of(id: ActorId) -> u64 {
-    match id {
-        ActorId::Local(_) => u64::MAX,
-        ActorId::Remote { node_id, .. } => node_id,
     }
 }
 

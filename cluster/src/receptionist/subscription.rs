@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::ServiceKey;
 use super::directory::Found;
-use super::session_of;
+use super::session::session_of;
 
 /// The actors under a key, sorted by node and number.
 pub(crate) type Present = Arc<[Found<ActorCell>]>;
