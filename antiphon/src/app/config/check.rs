@@ -93,7 +93,8 @@ pub fn filter(text: &str) -> Result<EnvFilter> {
             return Err(refused(expected, directive));
         }
     }
-    EnvFilter::try_new(text).map_err(|error| {
+    // values of fields are no regular expressions: a short one may take minutes to be read
+    EnvFilter::builder().with_regex(false).parse(text).map_err(|error| {
         let refused = refused("levels as in `RUST_LOG`, such as \"info,antiphon=debug\"", text);
         refused.with_source(error)
     })

@@ -149,6 +149,13 @@ fn what_makes_sense_is_taken() {
 /// Every number and duration of the configuration, at extreme values: the value is accepted, or
 /// refused by name, and nothing panics.
 #[test]
+fn a_value_of_a_field_in_the_log_filter_is_no_regular_expression() {
+    // as a regular expression, it takes more than ten seconds
+    filter(&format!("warn,a[b{{c=1{}}}]=trace", ".".repeat(103))).unwrap();
+    filter("warn,a[b{c=(}]=trace").unwrap();
+}
+
+#[test]
 fn any_value_is_taken_or_refused_by_its_name() {
     let paths = numbers_of(&Table::try_from(Config::defaults().unwrap()).unwrap());
     assert!(paths.len() > 80, "{} settings", paths.len());
