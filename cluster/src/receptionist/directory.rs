@@ -73,11 +73,6 @@ impl<A: Clone + PartialEq> Directory<A> {
         }
     }
 
-    /// Number of actors under all keys.
-    fn actors(&self) -> usize {
-        self.services.values().map(count).sum()
-    }
-
     /// Returns whether the actor with this number is found in the group.
     pub(crate) fn has(&self, group: &Group, pid: u64) -> bool {
         let groups = self.services.get(&group.service);
@@ -115,14 +110,16 @@ impl<A: Clone + PartialEq> Directory<A> {
     /// Advances by one input; no rule here hangs on the time.
     pub(crate) fn step(&mut self, input: Input<A>) -> Vec<Effect<A>> {
         let mut effects = Vec::new();
-        let before = if self.has_left_out { self.actors() } else { 0 };
-        match input {
+        let has_shrunk = match input {
             Input::Group(group, actors) => self.group(group, actors, &mut effects),
-            Input::Joined(group, pid, actor) => self.joined(group, pid, actor, &mut effects),
+            Input::Joined(group, pid, actor) => {
+                self.joined(group, pid, actor, &mut effects);
+                false
+            }
             Input::Dead(dead) => self.dead(dead, &mut effects),
-        }
+        };
         self.has_left_out |= effects.iter().any(|effect| matches!(effect, Effect::LeftOut(..)));
-        if self.has_left_out && self.actors() < before {
+        if self.has_left_out && has_shrunk {
             self.has_left_out = false;
             effects.push(Effect::Room);
         }
@@ -145,7 +142,13 @@ impl<A: Clone + PartialEq> Directory<A> {
         }
     }
 
-    fn group(&mut self, group: Group, mut actors: BTreeMap<u64, A>, effects: &mut Vec<Effect<A>>) {
+    /// Takes the actors of a group. Returns whether there are fewer than before.
+    fn group(
+        &mut self,
+        group: Group,
+        mut actors: BTreeMap<u64, A>,
+        effects: &mut Vec<Effect<A>>,
+    ) -> bool {
         let Group { service, rank, node } = group;
         let slot = (node, rank);
         if self.dead.contains(&slot.0) {
@@ -154,7 +157,7 @@ impl<A: Clone + PartialEq> Directory<A> {
         let is_known = self.services.contains_key(&service);
         if !actors.is_empty() && !is_known && self.services.len() >= self.keys_max {
             effects.push(Effect::LeftOut("receptionist_keys_max", actors.len()));
-            return;
+            return false;
         }
         let groups = self.services.entry(service.clone()).or_default();
         let before = groups.remove(&slot).unwrap_or_default();
@@ -171,6 +174,7 @@ impl<A: Clone + PartialEq> Directory<A> {
         }
         // a session that has begun anew gives the same numbers to other references
         let has_changed = before != actors;
+        let has_shrunk = actors.len() < before.len();
         if !actors.is_empty() {
             groups.insert(slot, actors);
         }
@@ -180,6 +184,7 @@ impl<A: Clone + PartialEq> Directory<A> {
         if groups.is_empty() {
             self.services.remove(&service);
         }
+        has_shrunk
     }
 
     fn joined(&mut self, group: Group, pid: u64, actor: A, effects: &mut Vec<Effect<A>>) {
@@ -197,7 +202,9 @@ impl<A: Clone + PartialEq> Directory<A> {
         }
     }
 
-    fn dead(&mut self, dead: BTreeSet<NodeId>, effects: &mut Vec<Effect<A>>) {
+    /// Forgets the actors of dead members. Returns whether there were some.
+    fn dead(&mut self, dead: BTreeSet<NodeId>, effects: &mut Vec<Effect<A>>) -> bool {
+        let before = effects.len();
         let is_dead = |(node, _): &(NodeId, u64)| dead.contains(node);
         self.services.retain(|service, groups| {
             if groups.keys().any(is_dead) {
@@ -207,6 +214,7 @@ impl<A: Clone + PartialEq> Directory<A> {
             !groups.is_empty()
         });
         self.dead = dead;
+        effects.len() > before
     }
 }
 

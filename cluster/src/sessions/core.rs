@@ -58,7 +58,7 @@ pub(crate) enum Why {
     Frozen,
     /// A newer stream takes its place.
     Replaced,
-    /// It was not ready in time: the other side greets too slowly, or not at all.
+    /// The session was not ready in time: the other side greets too slowly, or not at all.
     Stalled,
 }
 

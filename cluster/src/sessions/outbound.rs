@@ -34,7 +34,7 @@ pub(super) struct Limits {
 /// The reason why a message for an actor was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dropped {
-    /// It is over `frame_bytes_max`; this is its size.
+    /// A frame over `frame_bytes_max`, with its size.
     TooLarge(usize),
     /// `queue_bytes_max` wait already.
     Full,

@@ -66,7 +66,7 @@ pub(crate) enum Input {
 /// The reason why an actor ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Why {
-    /// It has ended by itself: it failed, or it stopped.
+    /// The actor has ended by itself: it failed, or it stopped.
     Failed,
     /// The node may not answer now, or has lost the lease.
     NotLive,
